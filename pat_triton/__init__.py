@@ -1,0 +1,29 @@
+"""Long-tailed segmentation losses: fused Triton kernels, and the same numbers in plain torch."""
+
+from .criterion import SegmentationLoss
+from .curves import Curve, register
+from .losses import (
+    BalancedSoftmaxLoss,
+    BLVLoss,
+    ClassBalancedFocalLoss,
+    ClassBalancedLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    LDAMLoss,
+    PATLoss,
+)
+
+__version__ = "0.1.0"
+__all__ = [
+    "BLVLoss",
+    "BalancedSoftmaxLoss",
+    "ClassBalancedFocalLoss",
+    "ClassBalancedLoss",
+    "CrossEntropyLoss",
+    "Curve",
+    "FocalLoss",
+    "LDAMLoss",
+    "PATLoss",
+    "SegmentationLoss",
+    "register",
+]

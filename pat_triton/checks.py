@@ -1,0 +1,185 @@
+"""Arguments checked where they enter; every message names the argument, what came, what was expected."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LOGITS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LABELS = (torch.uint8, torch.int16, torch.int32, torch.int64)
+
+
+def _dtypes(dtypes: Iterable[torch.dtype]) -> str:
+    *most, last = (str(d).removeprefix("torch.") for d in dtypes)
+    return f"{', '.join(most)} or {last}"
+
+
+def known(argument: str, value: Any, names: Iterable[str]) -> str:
+    """``value``, if it is one of ``names``."""
+    names = list(names)
+    if value not in names:
+        raise ValueError(f"{argument}: got {value!r}, known: {', '.join(map(repr, names))}")
+    return value
+
+
+def finite(argument: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{argument}: expected a finite number, got {value}")
+    return float(value)
+
+
+def positive(argument: str, value: Any) -> float:
+    if finite(argument, value) <= 0:
+        raise ValueError(f"{argument}: expected a number above 0, got {value}")
+    return float(value)
+
+
+def non_negative(argument: str, value: Any) -> float:
+    if finite(argument, value) < 0:
+        raise ValueError(f"{argument}: expected 0 or more, got {value}")
+    return float(value)
+
+
+def flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument}: expected True or False, got {value!r}")
+    return value
+
+
+def index(argument: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{argument}: expected an int, got {type(value).__name__}")
+    return value
+
+
+def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
+    """A one-dimensional float64 tensor of finite numbers >= 0; detached copy of what came."""
+    try:
+        v = torch.as_tensor(values).detach().to(torch.float64, copy=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{argument}: expected a list, array or tensor of numbers, got {values!r}") from error
+    if v.ndim != 1 or len(v) < 2:
+        raise ValueError(f"{argument}: expected one number a class, shape (L,), got shape {tuple(v.shape)}")
+    if not bool(torch.isfinite(v).all()):
+        raise ValueError(f"{argument}: expected finite numbers, got {v.tolist()}")
+    if bool((v < 0).any()):
+        raise ValueError(f"{argument}: expected numbers of 0 or more, got {v.min().item():g}")
+    return v
+
+
+def counts(argument: str, values: Any) -> Tensor:
+    """Pixels per class as int64; refuses frequencies."""
+    v = vector(argument, values)
+    if bool(((v > 0) & (v < 1)).any()):
+        raise ValueError(f"{argument}: expected pixel counts, got {v.tolist()}: frequencies, not counts")
+    if bool((v != v.floor()).any()):
+        raise ValueError(f"{argument}: expected whole numbers of pixels, got {v.tolist()}")
+    if not bool(v.any()):
+        raise ValueError(f"{argument}: every count is 0")
+    # Through the caller's own integers: float64 would round counts above 2 ** 53.
+    exact = torch.as_tensor(values).detach()
+    return (v if exact.is_floating_point() else exact).to(torch.int64, copy=True)
+
+
+def logits(z: Any) -> None:
+    if not isinstance(z, Tensor):
+        raise TypeError(f"logits: expected a torch.Tensor, got {type(z).__name__}")
+    if z.dtype not in LOGITS:
+        raise TypeError(f"logits: expected {_dtypes(LOGITS)}, got {_name(z)}")
+    if not 3 <= z.ndim <= 5:
+        raise ValueError(
+            "logits: expected (B, L, *spatial) with one to three spatial dimensions, "
+            f"got shape {tuple(z.shape)}"
+        )
+    if z.shape[1] < 2:
+        raise ValueError(f"logits: expected at least 2 classes in dimension 1, got shape {tuple(z.shape)}")
+
+
+def _name(t: Tensor) -> str:
+    return str(t.dtype).removeprefix("torch.")
+
+
+def target(y: Any, z: Tensor) -> Tensor:
+    """The target as (B, *spatial), a view; ``z`` are checked logits."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"target: expected a torch.Tensor, got {type(y).__name__}")
+    if y.shape == z.shape and y.shape[1] != 1:
+        raise ValueError(
+            f"target: expected class indices, got the logits' shape {tuple(y.shape)}; "
+            "a one-hot target becomes indices by target.argmax(1)"
+        )
+    if y.dtype not in LABELS:
+        raise TypeError(
+            f"target: expected {_dtypes(LABELS)} class indices, got {_name(y)}; "
+            "a map of whole numbers becomes indices by target.long()"
+        )
+    if y.ndim == z.ndim and y.shape[1] == 1:
+        y = y.squeeze(1)
+    expected = (z.shape[0], *z.shape[2:])
+    if tuple(y.shape) != expected:
+        raise ValueError(
+            f"target: expected shape {expected} or {(expected[0], 1, *expected[1:])} for logits of shape "
+            f"{tuple(z.shape)}, got {tuple(y.shape)}{_mismatch(tuple(y.shape), expected)}"
+        )
+    if y.device != z.device:
+        raise ValueError(f"target: expected on {z.device} like the logits, got {y.device}")
+    return y
+
+
+def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if len(got) != len(expected):
+        return ""
+    if got[0] != expected[0]:
+        return ": another batch size"
+    if got[1:] == expected[:0:-1]:
+        return ": is the target transposed?"
+    return ": resize the logits to the target's size, F.interpolate(logits, target.shape[1:], mode=...)"
+
+
+def ignored(ignore_index: int, classes: int) -> None:
+    if 0 <= ignore_index < classes:
+        raise ValueError(
+            f"ignore_index: {ignore_index} is one of the {classes} classes; "
+            "choose a value that is none, such as -1"
+        )
+
+
+def per_class(argument: str, table: Tensor | None, z: Tensor) -> None:
+    """An [L] buffer against the logits it is used with."""
+    if table is None:
+        return
+    if len(table) != z.shape[1]:
+        raise ValueError(
+            f"{argument}: expected {z.shape[1]} numbers, one for each class of logits of shape "
+            f"{tuple(z.shape)}, got {len(table)}"
+        )
+    if table.device != z.device:
+        raise ValueError(
+            f"{argument}: is on {table.device}, the logits on {z.device}; "
+            "move the loss with criterion.to(logits.device)"
+        )
+
+
+def wrong_labels(y: Tensor, classes: int, ignore_index: int) -> ValueError:
+    """The error for a target known to hold labels that are neither a class nor ignored."""
+    y = y.to(torch.int64)
+    values, numbers = y[((y < 0) | (y >= classes)) & (y != ignore_index)].unique(return_counts=True)
+    found = list(zip(values.tolist(), numbers.tolist(), strict=True))
+    listed = ", ".join(f"{value} ({number} pixels)" for value, number in found[:5])
+    more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
+    return ValueError(
+        f"target: {int(numbers.sum())} labels are neither a class 0..{classes - 1} nor "
+        f"ignore_index={ignore_index}: {listed}{more}; {_likely(values.tolist(), classes)}"
+    )
+
+
+def _likely(values: list[int], classes: int) -> str:
+    if values in ([-100], [-1], [255]):
+        return f"to ignore these pixels pass ignore_index={values[0]}"
+    if values == [classes]:
+        return f"labels that count from 1 need target - 1; if {classes} means unlabelled pass ignore_index={classes}"
+    return f"map the data set's ids to 0..{classes - 1} first, or give the logits more channels"

@@ -1,0 +1,168 @@
+"""SegmentationLoss: an adjustment, a curve and a weight rule, and the call that joins them."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from . import checks, noise
+from .adjustment import Adjustment, Tables, combine
+from .curves import CrossEntropy, Curve, as_curve
+from .ops import apply
+from .paths import choose
+from .problem import Problem
+from .weights import Census, Pixel, Rule, weight_table
+
+Reduction = Literal["mean", "sum", "none"]
+Backend = Literal["auto", "triton", "torch"]
+Numbers = Sequence[float] | Tensor
+Gradient = Literal["auto", "one_pass", "recompute"]
+
+
+class Common(TypedDict, total=False):
+    """What every loss takes, by keyword; documented at ``SegmentationLoss``."""
+
+    ignore_index: int
+    reduction: Reduction
+    loss_weight: float
+    align_corners: bool
+    backend: Backend
+    gradient: Gradient
+    validate: bool
+
+
+class Weighted(Common, total=False):
+    weight: Numbers | None
+
+
+class Counted(Common, total=False):
+    class_counts: Numbers | None
+
+
+class Options(Weighted, Counted, total=False):
+    """All of them."""
+
+
+class SegmentationLoss(nn.Module):
+    """A segmentation loss made of three parts.
+
+        a_l  = scale_l * (z_l + offset_l - margin_l * [l = y]) + variation     adjustment
+        l(u) = -f(p) * u   with p = softmax(a)_y, u = log p                   curve
+        loss = sum over images b, pixels j of weights[b, y] * l(u)            weights
+
+    Called as ``criterion(logits, target)``:
+
+    - logits: (B, L, *spatial), one to three spatial dimensions, float16, bfloat16, float32 or
+      float64, any strides; 16-bit logits are read as they are, also under autocast.
+    - target: (B, *spatial) or (B, 1, *spatial), uint8, int16, int32 or int64, any strides.
+    - returns a scalar, or (B, *spatial) for ``reduction="none"``: float32 (float64 for float64
+      logits). The gradient has the logits' dtype. There is no second derivative: using one raises
+      RuntimeError.
+
+    Args:
+        curve: a ``Curve`` or the name of one: "cross_entropy", "focal", "exponential", or registered.
+        adjustment: an adjustment, or a tuple of them, or ().
+        weights: a rule, see ``pat_triton.weights``.
+        ignore_index: label of pixels without loss and gradient; must be none of the L classes.
+        weight: (L,) class weights that multiply the weight table. Only ``CrossEntropyLoss`` divides
+            its mean by their sum over the labelled pixels, as torch does.
+        reduction: "none" gives each pixel's term before the last division over the batch, 0 where
+            ignored; "sum" their sum; "mean" the sum divided by the rule's normaliser: the labelled
+            pixels, or for PAT the B images. A batch without labelled pixels gives 0 and a zero
+            gradient (torch gives nan).
+        loss_weight: a factor known in forward, so that the one-pass gradient already carries it:
+            put auxiliary weights and 1 / accumulation steps here.
+        class_counts: (L,) pixels of each class in the data set, whole numbers, kept as an int64
+            buffer. None: those of the batch.
+        align_corners: reserved for low-resolution logits, as in ``F.interpolate``. Logits and
+            target must have the same spatial size in this version.
+        backend: "triton" (the kernels: CUDA, ROCm, XPU), "torch" (anywhere), or "auto".
+        gradient: "one_pass" writes the gradient in forward; "recompute" computes it in backward,
+            from the logits; "auto" is one_pass, but recompute for float16 (a gradient that already
+            carries 1 / pixels underflows before a GradScaler can reach it) and for "none".
+        validate: check the labels on a GPU too, at the price of a host synchronisation each call
+            (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss and its
+            own pixel's gradient NaN. On a CPU labels are always checked.
+
+    Raises:
+        TypeError, ValueError: naming the argument, what came and what was expected; for labels
+            the values, how many, and the likely mistake.
+    """
+
+    weight: Tensor | None
+    class_counts: Tensor | None
+
+    def __init__(
+        self,
+        curve: Curve | str = CrossEntropy(),  # noqa: B008  (frozen)
+        adjustment: Adjustment | tuple[Adjustment, ...] = (),
+        weights: Rule = Pixel(),  # noqa: B008  (frozen)
+        *,
+        ignore_index: int = 255,
+        weight: Numbers | None = None,
+        reduction: Reduction = "mean",
+        loss_weight: float = 1.0,
+        class_counts: Numbers | None = None,
+        align_corners: bool = False,
+        backend: Backend = "auto",
+        gradient: Gradient = "auto",
+        validate: bool = False,
+    ) -> None:
+        super().__init__()
+        self.curve = as_curve(curve)
+        self.adjustment = adjustment if isinstance(adjustment, tuple) else (adjustment,)
+        self.weights = weights
+        self.ignore_index = checks.index("ignore_index", ignore_index)
+        self.reduction = checks.known("reduction", reduction, ("mean", "sum", "none"))
+        self.loss_weight = checks.finite("loss_weight", loss_weight)
+        self.align_corners = checks.flag("align_corners", align_corners)
+        self.backend = checks.known("backend", backend, ("auto", "triton", "torch"))
+        self.gradient = checks.known("gradient", gradient, ("auto", "one_pass", "recompute"))
+        self.validate = checks.flag("validate", validate)
+        self.register_buffer("weight", None if weight is None else checks.vector("weight", weight))
+        self.register_buffer(
+            "class_counts", None if class_counts is None else checks.counts("class_counts", class_counts)
+        )
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See the class: logits (B, L, *spatial), target (B, *spatial) -> loss."""
+        checks.logits(logits)
+        target = checks.target(target, logits)
+        checks.ignored(self.ignore_index, logits.shape[1])
+        checks.per_class("weight", self.weight, logits)
+        checks.per_class("class_counts", self.class_counts, logits)
+
+        path = choose(self.backend, logits.device)
+        classes = logits.shape[1]
+        census = Census(
+            lambda: path.histogram(target, classes, self.ignore_index), logits, self.class_counts, self.weight
+        )
+        if logits.device.type == "cpu" or self.validate or os.environ.get("PAT_TRITON_VALIDATE") == "1":
+            if bool(census.histogram[:, -1].any()):
+                raise checks.wrong_labels(target, classes, self.ignore_index)
+        problem = self._problem(logits, census)
+        one_pass = self.gradient == "one_pass" or (
+            self.gradient == "auto" and logits.dtype != torch.float16 and self.reduction != "none"
+        )
+        return apply(path, logits, target, problem, reduce=self.reduction != "none", one_pass=one_pass)
+
+    def _problem(self, logits: Tensor, census: Census) -> Problem:
+        compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
+        if not self.training:
+            tables = tables.calm()
+        table = weight_table(self.weights, census, self.reduction == "mean", self.loss_weight)
+        return Problem(
+            curve=self.curve,
+            tables=tables.to(compute),
+            weights=table.to(compute).contiguous(),
+            seed=noise.draw_seed(logits.device) if tables.noise else None,
+            ignore_index=self.ignore_index,
+        )
+
+    def extra_repr(self) -> str:
+        parts: list[Any] = [self.curve, *self.adjustment, self.weights]
+        options = (f"{name}={getattr(self, name)!r}" for name in ("ignore_index", "reduction", "loss_weight", "backend"))
+        return ", ".join([*map(repr, parts), *options])

@@ -1,0 +1,116 @@
+"""(b) Focusing curves: how much a pixel counts, given the probability of its label.
+
+A curve is a frozen dataclass of its parameters with two faces. Called in plain torch on
+``u = log p``, ``p`` and ``q = 1 - p`` (same shape, floating point; ``q`` is exact where ``1 - p``
+would cancel) it returns ``(value, slope)``: the loss ``-f(p) * u`` and its derivative with respect
+to ``u``. Its Triton twin has the same name in ``pat_triton.kernels.curves``, or is given to
+``register``. Tests tie the two faces, and the slope to the value.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from .checks import finite, known, non_negative
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Base of all curves. Parameters are numbers, and reach the Triton twin in field order."""
+
+    name: ClassVar[str]
+
+    def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        return tuple(float(v) for v in dataclasses.astuple(self))
+
+
+CURVES: dict[str, type[Curve]] = {}
+TWINS: dict[str, Any] = {}
+C = TypeVar("C", bound=type[Curve])
+
+
+def register(curve: C, twin: Any = None) -> C:
+    """Make a curve known by its name. ``twin``: its ``@triton.jit`` face, for curves outside the package.
+
+    Raises ValueError if the name is taken by another class.
+    """
+    if CURVES.get(curve.name, curve) is not curve:
+        raise ValueError(f"curve: the name {curve.name!r} is taken by {CURVES[curve.name].__qualname__}")
+    CURVES[curve.name] = curve
+    if twin is not None:
+        TWINS[curve.name] = twin
+    return curve
+
+
+def as_curve(curve: Curve | str) -> Curve:
+    """A curve, or the one of that name with its default parameters."""
+    if isinstance(curve, Curve):
+        return curve
+    return CURVES[known("curve", curve, CURVES)]()
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class CrossEntropy(Curve):
+    """f = 1."""
+
+    name = "cross_entropy"
+
+    def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        return -u, torch.full_like(u, -1.0)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Focal(Curve):
+    """f = (1 - p) ** gamma, gamma >= 0 (Lin et al. 2017, equation 4)."""
+
+    gamma: float = 2.0
+
+    name = "focal"
+
+    def __post_init__(self) -> None:
+        non_negative("gamma", self.gamma)
+
+    def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        f = q**self.gamma
+        # u / q tends to -1 as q tends to 0, and p * u to 0 as p does.
+        ratio = torch.where(q > 0, _product(p, u) / torch.where(q > 0, q, 1.0), -1.0)
+        return -f * u, f * (self.gamma * ratio - 1)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Exponential(Curve):
+    """f = exp((1 - p - epsilon) / temperature): PAT's beta.
+
+    A negative temperature gives the reciprocal weight. ``through`` is the share of the gradient
+    that flows through f: 1, or 0 to detach it.
+    """
+
+    temperature: float = 20.0
+    epsilon: float = 0.0
+    through: float = 1.0
+
+    name = "exponential"
+
+    def __post_init__(self) -> None:
+        finite("epsilon", self.epsilon)
+        finite("through", self.through)
+        if finite("temperature", self.temperature) == 0:
+            raise ValueError("temperature: expected a number other than 0, got 0")
+
+    def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        f = torch.exp((q - self.epsilon) / self.temperature)
+        return -f * u, f * (_product(p, u) * (self.through / self.temperature) - 1)
+
+
+def _product(p: Tensor, u: Tensor) -> Tensor:
+    """p * log p, 0 at p = 0."""
+    return torch.where(p > 0, p * u, 0.0)

@@ -1,0 +1,63 @@
+"""Strided access without copies: a tensor as a pointer and its strides over a common pixel grid."""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+
+
+class View(NamedTuple):
+    """A (B, [L,] *spatial) tensor inside a kernel; strides in elements, ``label`` 0 without L."""
+
+    pointer: Any
+    image: int
+    label: int
+    d0: int
+    d1: int
+    d2: int
+
+
+def views(*tensors: torch.Tensor | None, rank: int) -> tuple[tuple[int, int, int], list[Any]]:
+    """Views of tensors that share their last ``rank`` dimensions, and that shared pixel grid.
+
+    Neighbouring spatial dimensions are merged wherever every tensor allows it, and the grid is
+    padded by ones at the end. Triton specialises on an argument equal to 1, so that for the usual
+    layouts (NCHW, channels_last) the whole index arithmetic folds away.
+    """
+    given = [t for t in tensors if t is not None]
+    sizes = list(given[0].shape[-rank:])
+    strides = [list(t.stride()[-rank:]) for t in given]
+    for d in reversed(range(rank - 1)):
+        if all(s[d] == s[d + 1] * sizes[d + 1] or sizes[d] == 1 for s in strides):
+            sizes[d : d + 2] = [sizes[d] * sizes[d + 1]]
+            for s in strides:
+                del s[d]
+    n0, n1, n2 = sizes + [1] * (3 - len(sizes))
+    padded = iter([*s, 0, 0][:3] for s in strides)
+    made = [
+        None if t is None else View(t, t.stride(0), t.stride(1) * (t.ndim == rank + 2), *next(padded))
+        for t in tensors
+    ]
+    return (n0, n1, n2), made
+
+
+@triton.jit
+def offsets(view, shape, b, pixel):
+    """[PIXELS] int64 offsets of the pixels of image b."""
+    d0 = pixel // (shape[1] * shape[2])
+    d1 = pixel // shape[2] % shape[1]
+    return b * view.image + d0 * view.d0 + d1 * view.d1 + pixel % shape[2] * view.d2
+
+
+@triton.jit
+def tile(shape, PIXELS: tl.constexpr):
+    """This program's image and pixels: (b, pixel [PIXELS], inside [PIXELS]), indices int64.
+
+    One image a tile: a tile that straddled two images would lose the 128-bit loads.
+    """
+    pixels = shape[0] * shape[1] * shape[2]
+    tiles = tl.cdiv(pixels, PIXELS)
+    b = (tl.program_id(0) // tiles).to(tl.int64)
+    pixel = (tl.program_id(0) % tiles).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    return b, pixel, pixel < pixels

@@ -1,0 +1,149 @@
+"""The catalogue: one class a paper, each a sentence in the three parts.
+
+Options common to all (``ignore_index``, ``weight``, ``reduction``, ``loss_weight``,
+``class_counts``, ``align_corners``, ``backend``, ``gradient``, ``validate``), shapes, dtypes and
+errors are described at ``SegmentationLoss``. n_l are the pixels of class l in ``class_counts``, or
+in the batch; N is their sum; S_bl the pixels of class l in image b.
+"""
+
+import math
+from typing import Literal, Unpack
+
+from .adjustment import LogPrior, Margin, Scale, Variation
+from .checks import finite, flag, known, positive
+from .criterion import Counted, Numbers, Options, SegmentationLoss, Weighted
+from .curves import Exponential, Focal
+from .weights import EffectiveNumber, Element, MaskSize, WeightedPixel
+
+
+class CrossEntropyLoss(SegmentationLoss):
+    """-log p_y; the mean divides by the summed class weights of the labelled pixels, as torch."""
+
+    def __init__(self, weight: Numbers | None = None, **options: Unpack[Counted]) -> None:
+        super().__init__(weights=WeightedPixel(), weight=weight, **options)
+
+
+class FocalLoss(SegmentationLoss):
+    """-(1 - p_y)^gamma log p_y (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4).
+
+    gamma: focusing, 0 or more; 0 is cross-entropy.
+    """
+
+    def __init__(self, gamma: float = 2.0, **options: Unpack[Options]) -> None:
+        super().__init__(Focal(gamma), **options)
+
+
+class ClassBalancedLoss(SegmentationLoss):
+    """-v_y log p_y with v_l = (1 - beta) / (1 - beta^n_l), normalised to sum to the number of classes
+    (Cui et al. 2019, Class-Balanced Loss Based on Effective Number of Samples, equation 10).
+
+    beta: in [0, 1). None is (N - 1) / N: the literature's 0.9999 saturates on pixel counts and gives
+    every class the same weight. A class with n_l = 0 weighs 0, and the others sum to their number.
+    """
+
+    def __init__(
+        self, class_counts: Numbers | None = None, beta: float | None = None, **options: Unpack[Weighted]
+    ) -> None:
+        super().__init__(weights=EffectiveNumber(beta), class_counts=class_counts, **options)
+
+
+class ClassBalancedFocalLoss(SegmentationLoss):
+    """-v_y (1 - p_y)^gamma log p_y, v as in ``ClassBalancedLoss`` (Cui et al. 2019, equation 13)."""
+
+    def __init__(
+        self,
+        class_counts: Numbers | None = None,
+        beta: float | None = None,
+        gamma: float = 2.0,
+        **options: Unpack[Weighted],
+    ) -> None:
+        super().__init__(Focal(gamma), weights=EffectiveNumber(beta), class_counts=class_counts, **options)
+
+
+class BalancedSoftmaxLoss(SegmentationLoss):
+    """-log softmax(z + log n)_y (Ren et al. 2020, Balanced Meta-Softmax, equation 4); n floored at 1."""
+
+    def __init__(self, class_counts: Numbers | None = None, **options: Unpack[Weighted]) -> None:
+        super().__init__(adjustment=LogPrior(), class_counts=class_counts, **options)
+
+
+class LDAMLoss(SegmentationLoss):
+    """-log softmax(scale * (z - margin_l [l = y]))_y with margin_l = C / n_l^(1/4)
+    (Cao et al. 2019, Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, equation 13).
+
+    max_margin: the largest margin, which fixes C; above 0. scale: above 0. n is floored at 1.
+    """
+
+    def __init__(
+        self,
+        class_counts: Numbers | None = None,
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        **options: Unpack[Weighted],
+    ) -> None:
+        super().__init__(
+            adjustment=(Margin(max_margin), Scale(scale)), class_counts=class_counts, **options
+        )
+
+
+class BLVLoss(SegmentationLoss):
+    """-log softmax(z + c |v|)_y, c_l = (log N - log n_l) / max over classes: tail classes vary most
+    (Wang et al. 2023, Balancing Logit Variation for Long-tailed Semantic Segmentation).
+
+    v is drawn anew for every image, class and pixel and clamped to [-1, 1]; it is generated from
+    torch's generator of the logits' device, never stored, and the same on every path. In eval mode
+    the loss is plain cross-entropy.
+
+    sigma: standard deviation (or half-width), 0 or more; 4 is the authors' release, where 80 % of the
+    draws saturate. distribution: "gaussian" N(0, sigma), "uniform" U(-sigma, sigma), or "xavier"
+    N(0, sigma * sqrt(1 / L)). n is floored at 1, after N is summed.
+    """
+
+    def __init__(
+        self,
+        class_counts: Numbers | None = None,
+        sigma: float = 4.0,
+        distribution: Literal["gaussian", "uniform", "xavier"] = "gaussian",
+        **options: Unpack[Weighted],
+    ) -> None:
+        super().__init__(
+            adjustment=Variation(sigma, distribution), class_counts=class_counts, **options
+        )
+
+
+class PATLoss(SegmentationLoss):
+    """-beta log p_y / S_by, the mean over the B images, beta = exp((1 - p_y - epsilon) / T)
+    (PAT: Pixel-wise Adaptive Training for Long-tailed Segmentation, equations 4 and 5).
+
+    temperature: T, above 0. epsilon: a finite number. detach_weight: no gradient through beta.
+    variant: the paper says three things.
+
+    - "paper": equations 4 and 5, as above.
+    - "table1": beta = exp((p_y - 1 + epsilon) / T), the reciprocal weight, which is what the
+      paper's Table 1 prints; mask sizes as above.
+    - "release": the authors' code: log-softmax of z / T, beta = 1 / (2 exp(p_y - 1)), no mask
+      sizes, and the mean over all B * L * H * W elements, ignored pixels counted; epsilon must be 0.
+    """
+
+    VARIANTS = ("paper", "table1", "release")
+
+    def __init__(
+        self,
+        temperature: float = 20.0,
+        epsilon: float = 0.0,
+        variant: Literal["paper", "table1", "release"] = "paper",
+        detach_weight: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        T, epsilon = positive("temperature", temperature), finite("epsilon", epsilon)
+        through = 0.0 if flag("detach_weight", detach_weight) else 1.0
+        known("variant", variant, self.VARIANTS)
+        if variant == "release":
+            if epsilon:
+                raise ValueError(f"epsilon: expected 0 with variant='release', which has none, got {epsilon}")
+            # 1 / (2 exp(p - 1)) = exp(1 - p - log 2)
+            curve = Exponential(1.0, math.log(2), through)
+            super().__init__(curve, Scale(1 / T), Element(), **options)
+        else:
+            curve = Exponential(T if variant == "paper" else -T, epsilon, through)
+            super().__init__(curve, weights=MaskSize(), **options)

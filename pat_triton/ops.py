@@ -1,0 +1,84 @@
+"""Autograd meets a path: when the gradient is made, and what a backward does with it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from .problem import Path, Problem
+
+
+def apply(path: Path, logits: Tensor, target: Tensor, problem: Problem, *, reduce: bool, one_pass: bool) -> Tensor:
+    """The loss: () if ``reduce``, else (B, *spatial); differentiable once in ``logits``.
+
+    one_pass: the forward writes the gradient, 1 read + 1 write of the logits. Otherwise the
+    backward computes it with grad_output folded in before rounding, 2 reads + 1 write.
+    """
+    if logits.requires_grad and torch.is_grad_enabled():
+        return _Loss.apply(logits, target, problem, path, reduce, one_pass)[0]
+    loss = path.run(logits, target, problem, reduce=reduce).loss
+    assert loss is not None
+    return loss
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, problem: Problem, path: Path, reduce: bool, one_pass: bool
+    ) -> tuple[Tensor, Tensor]:
+        loss, gradient = path.run(logits, target, problem, reduce=reduce, gradient=one_pass)
+        # An empty output whose history is the logits': what a second derivative is tied to, without
+        # keeping the logits alive.
+        tie = logits.new_empty(0)
+        ctx.save_for_backward(tie, *((gradient,) if one_pass else (logits, target)))
+        ctx.problem, ctx.path, ctx.one_pass = problem, path, one_pass
+        ctx.set_materialize_grads(False)
+        assert loss is not None
+        return loss, tie
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        tie, *saved = ctx.saved_tensors
+        if grad_output is None:
+            return (None,) * 6
+        with torch.no_grad():
+            if ctx.one_pass:
+                gradient = _scaled(ctx.path, saved[0], grad_output)
+            else:
+                gradient = ctx.path.run(*saved, ctx.problem, grad_output=grad_output).gradient
+        if torch.is_grad_enabled():
+            gradient = _Once.apply(gradient, tie)
+        return gradient, None, None, None, None, None
+
+
+def _scaled(path: Path, gradient: Tensor, factor: Tensor) -> Tensor:
+    """gradient * factor: in place if this is the last backward through the graph, else a new tensor."""
+    if factor.ndim:
+        factor = factor.unsqueeze(1)
+    if torch._C._autograd._get_current_graph_task_keep_graph():
+        return (gradient * factor).to(gradient.dtype)
+    if factor.ndim:
+        gradient.mul_(factor)
+    else:
+        path.rescale(gradient, factor)
+    return gradient
+
+
+class _Once(torch.autograd.Function):
+    """The identity on a gradient made under create_graph=True; any use of its own gradient raises.
+
+    ``once_differentiable`` would not do: where grad_output needs no gradient it returns a constant,
+    and a gradient penalty is silently lost.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, gradient: Tensor, tie: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
+        raise RuntimeError(
+            "pat_triton losses have no second derivative: the gradient was taken with create_graph=True "
+            "and then differentiated (a gradient penalty?); leave the loss out of that term"
+        )
