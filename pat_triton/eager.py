@@ -11,26 +11,32 @@ import sys
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import noise
 from .problem import Problem, Result
 
-# Elements of the logits in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
+# Elements of the logits, and labels, in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
 # elsewhere the bound is on memory alone.
-CPU_CHUNK = 1 << 19
+CPU_CHUNK = 1 << 20
+CPU_LABELS = 1 << 16
 DEVICE_CHUNK = 1 << 24
 
 
 def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
-    bins = _rows(target.flatten(1), classes, ignore_index)
-    if target.device.type == "cpu":
-        counts = [torch.bincount(row, minlength=classes + 2) for row in bins]
-        sizes = torch.stack(counts) if counts else bins.new_zeros(0, classes + 2)
-    else:
-        # bincount would synchronise with the host.
-        sizes = bins.new_zeros(len(bins), classes + 2).scatter_add_(1, bins, torch.ones_like(bins))
-    return torch.cat((sizes[:, :classes], sizes[:, classes + 1 :]), 1)
+    on_cpu = target.device.type == "cpu"
+    # Below the classes, the L classes, above them, ignored.
+    counts = torch.zeros(len(target), classes + 3, dtype=torch.int64, device=target.device)
+    for row, labels in zip(counts, target.flatten(1), strict=True):
+        for part in labels.split(CPU_LABELS if on_cpu else DEVICE_CHUNK):
+            y = part.long()
+            bins = y.clamp(-1, classes).masked_fill_(y == ignore_index, classes + 1).add_(1)
+            if on_cpu:
+                row += torch.bincount(bins, minlength=classes + 3)
+            else:  # bincount would synchronise with the host
+                row.scatter_add_(0, bins, torch.ones_like(bins))
+    return torch.cat((counts[:, 1:-2], (counts[:, 0] + counts[:, -2])[:, None]), 1)
 
 
 def run(
@@ -74,7 +80,8 @@ class _Chunk:
         self.classes = logits.shape[1]
         self.inner = logits.stride(1) == 1 and logits.shape[2:].numel() > 1
         self.buffer = problem.weights.new_empty(0)
-        aside = problem.weights.new_tensor([0.0, math.nan]).expand(len(logits), 2)
+        aside = problem.weights.new_zeros(len(logits), 2)
+        aside[:, 1] = math.nan
         self.weights = torch.cat((problem.weights, aside), 1)
         self.tables = problem.tables
         self.key: tuple[int, int] | tuple[Tensor, ...] | None = None
@@ -106,7 +113,8 @@ class _Chunk:
                 e.add_(t.offset[:, None])
             if t.margin is not None:
                 margin = torch.cat((t.margin, t.margin.new_zeros(2)))
-                self.e.scatter_add_(0, self.row, -margin[self.row])
+                label_a = self.e.gather(0, self.row).sub_(margin[self.row])
+                self.e.scatter_(0, self.row, label_a)
             if t.scale is not None:
                 e.mul_(t.scale[:, None])
             if t.variation is not None and t.noise is not None:
@@ -115,23 +123,27 @@ class _Chunk:
                 e.addcmul_(t.variation[:, None], v.to(e.dtype))
             e.sub_(e.amax(0))
         self.e[L:] = 0
+        self.label_a = self.e.gather(0, self.row)[0]
+        if t.scale is not None:
+            # A scale makes differences whose exponentials are subnormal, which a CPU handles ten
+            # times slower: below 1e-28 of the leading class they become 0.
+            F.threshold_(e, 0.75 * math.log(torch.finfo(e.dtype).tiny), -math.inf)
 
     def softmax(self) -> Tensor:
         """The weighted loss of each pixel; leaves e as exponentials, others in the label's place."""
         e, row = self.e[: self.classes], self.row
-        label_a = self.e.gather(0, row)[0]
         e.exp_()
         self.e.scatter_(0, row, 0.0)
         others = e.sum(0)
-        own = label_a.exp()
+        own = self.label_a.exp()
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
-        u = label_a - torch.log1p(others + (own - 1))
+        u = self.label_a - torch.log1p(others + (own - 1))
         inverse = (own + others).reciprocal_()
         value, slope = self.problem.curve(u, own.mul_(inverse), others * inverse)
         term = value * self.w
         self.pull = slope * self.w
         # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
-        self.clean = inverse.device.type == "cpu" and bool(inverse.isfinite().all())
+        self.clean = inverse.device.type == "cpu" and bool(inverse.sum().isfinite())
         if not self.clean:
             ignored = row[0] == self.classes
             term.masked_fill_(ignored, 0)
@@ -185,10 +197,11 @@ def _numbers(size: torch.Size, where: tuple[slice, ...], device: torch.device) -
 
 
 def _rows(y: Tensor, classes: int, ignore_index: int) -> Tensor:
-    """Labels -> int64 rows: a class, L where ignored, L + 1 where neither."""
-    y = y.long()
-    rows = torch.where((y >= 0) & (y < classes), y, classes + 1)
-    return rows.masked_fill_(y == ignore_index, classes)
+    """Labels -> int64 rows of a chunk: a class, L where ignored, L + 1 where neither."""
+    rows = torch.where(y == ignore_index, classes, y.long())
+    if y.device.type != "cpu":  # on a CPU the labels have been checked
+        rows = torch.where((rows < 0) | (rows > classes), classes + 1, rows)
+    return rows
 
 
 _HUGE_PAGES = 14  # MADV_HUGEPAGE

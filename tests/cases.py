@@ -1,0 +1,159 @@
+"""The registry the laws run over: losses, paths, shapes with their reasons, and all tolerances."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import pat_triton
+import reference
+
+GPU = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+CPU = torch.device("cpu")
+PATHS = [pytest.param(("torch", CPU), id="torch"), pytest.param(("triton", GPU), id="triton")]
+PLANS = ["one_pass", "recompute"]
+
+COUNTS = [900, 17, 0, 45000, 3, 260, 1]  # head, tail and an absent class
+WEIGHT = [1.0, 2.5, 0.5, 4.0, 0.0, 1.25, 3.0]  # exact in fp32; one class weighs nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One row of the registry: a name of pat_triton and reference, and the arguments of both."""
+
+    name: str
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def ours(self, path: tuple[str, torch.device], **options: Any) -> pat_triton.SegmentationLoss:
+        backend, device = path
+        return getattr(pat_triton, self.name)(**{**self.arguments, **options}, backend=backend).to(device)
+
+    def reference(self, **options: Any) -> Any:
+        return getattr(reference, self.name)(**{**self.arguments, **options})
+
+    @property
+    def draws(self) -> bool:
+        return self.name == "BLVLoss"
+
+
+def _row(name: str, **arguments: Any) -> Any:
+    shown = "-".join(f"{k}={v}" if not isinstance(v, list) else k for k, v in arguments.items())
+    return pytest.param(Loss(name, arguments), id=f"{name}-{shown}".rstrip("-"))
+
+
+LOSSES = [
+    _row("CrossEntropyLoss"),
+    _row("CrossEntropyLoss", weight=WEIGHT),
+    _row("FocalLoss"),
+    _row("FocalLoss", gamma=0.0),
+    _row("FocalLoss", gamma=0.5, weight=WEIGHT),
+    _row("ClassBalancedLoss"),
+    _row("ClassBalancedLoss", class_counts=COUNTS, beta=0.999),
+    _row("ClassBalancedFocalLoss", class_counts=COUNTS),
+    _row("BalancedSoftmaxLoss"),
+    _row("BalancedSoftmaxLoss", class_counts=COUNTS),
+    _row("LDAMLoss"),
+    _row("LDAMLoss", class_counts=COUNTS, max_margin=0.3, scale=4.0),
+    _row("BLVLoss", class_counts=COUNTS),
+    _row("BLVLoss", sigma=0.7, distribution="uniform"),
+    _row("BLVLoss", sigma=1.5, distribution="xavier"),
+    _row("PATLoss"),
+    _row("PATLoss", temperature=0.8, epsilon=0.25),
+    _row("PATLoss", detach_weight=True, temperature=2.0),
+    _row("PATLoss", variant="table1", temperature=2.0),
+    _row("PATLoss", variant="release", temperature=3.0),
+    _row("PATLoss", weight=WEIGHT, loss_weight=0.4),
+]
+
+# (B, L, *spatial); L = 7 is the length of COUNTS and WEIGHT.
+SHAPE = (2, 7, 9, 13)  # odd H * W: ragged tiles, no 16-byte alignment
+SHAPES = [
+    (1, 2, 5),  # fewest classes, one spatial dimension
+    (2, 7, 9, 13),  # odd H * W, L padded to 8 rows
+    (2, 8, 16, 16),  # a power of two of everything: no masked row, an exact tile
+    (1, 19, 33, 40),  # several tiles an image, L padded to 32
+    (1, 5, 3, 4, 6),  # volumes
+    (1, 40, 4, 6),  # columns shared by several threads
+    (1, 150, 2, 5),  # ADE20K's L
+    (1, 1024, 1, 3),  # the most classes whose column stays in registers
+    (1, 1100, 1, 3),  # the column is streamed
+]
+
+# Relative to the largest magnitude of the truth. fp64 leaves summation order; the noise is fp32 on
+# every path, and log, cos and sin differ by an ulp or two between them.
+EXACT = 1e-12
+NOISY = 3e-6
+# Added to the error of torch at the same dtype. The interpreter truncates fp32 to bf16: 2 ** -7.
+SAME_DTYPE = {torch.float16: 2e-3, torch.bfloat16: 2.0**-7, torch.float32: 2e-6}
+
+
+def example(shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0, scale: float = 3.0):
+    """(logits, target) on the CPU: a few ignored pixels, and class 1 absent from the last image."""
+    g = torch.Generator().manual_seed(seed)
+    logits = (torch.randn(shape, generator=g, dtype=torch.float64) * scale).to(dtype)
+    target = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=g)
+    target[torch.rand(target.shape, generator=g) < 0.15] = 255
+    last = target[-1:]
+    last[last == 1] = 0
+    if shape[1] > 255:
+        target[target == 255] = -1
+    return logits, target
+
+
+def ignore(shape: tuple[int, ...]) -> int:
+    """The ignore_index ``example`` uses: 255, or -1 where 255 is a class."""
+    return 255 if shape[1] <= 255 else -1
+
+
+def run(loss: Loss, path, logits: Tensor, target: Tensor, *, upstream: Tensor | None = None, seed: int = 3, **options):
+    """(loss, gradient) of ours on the CPU in float64, whatever the device and dtype it ran in."""
+    _, device = path
+    z = logits.detach().to(device).requires_grad_()
+    torch.manual_seed(seed)
+    value = loss.ours(path, **options)(z, target.to(device))
+    value.backward(torch.ones_like(value) if upstream is None else upstream.to(device, value.dtype))
+    return value.detach().cpu().double(), z.grad.cpu().double()
+
+
+def expected(
+    loss: Loss, logits: Tensor, target: Tensor, *,
+    upstream: Tensor | None = None, seed: int = 3, on: torch.device = CPU, **options: Any,
+):  # fmt: skip
+    """(loss, gradient) of the reference in the logits' dtype, in float64, with the noise ``run`` draws on ``on``."""
+    z = logits.detach().clone().requires_grad_()
+    key = {}
+    if loss.draws:
+        torch.manual_seed(seed)
+        key["seed"] = tuple(torch.randint(0, 1 << 32, (2,), device=on).tolist())
+    value = loss.reference(**options)(z, target, **key)
+    value.backward(torch.ones_like(value) if upstream is None else upstream.to(value.dtype))
+    return value.detach().double(), z.grad.double()
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Largest difference relative to the largest magnitude of ``b``; nan differs from everything."""
+    assert a.shape == b.shape, f"shape {tuple(a.shape)}, expected {tuple(b.shape)}"
+    if not b.numel():
+        return 0.0
+    difference = (a - b).abs().max().item()
+    return difference / max(b.abs().max().item(), 1e-300) if difference else 0.0
+
+
+def assert_close(name: str, a: Tensor, b: Tensor, tolerance: float) -> None:
+    d = distance(a, b)
+    assert d <= tolerance, f"{name}: relative error {d:.3g} above {tolerance:.3g}"
+
+
+@contextlib.contextmanager
+def tiled(monkeypatch, **tile: int):
+    """Every loss kernel with this tile."""
+    from pat_triton.kernels import tiles
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(**tile))
+        yield
+
+

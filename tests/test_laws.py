@@ -1,0 +1,140 @@
+"""Laws that hold for every curve, loss, tile and layout, those to come included."""
+
+import pytest
+import torch
+from cases import CPU, EXACT, GPU, LOSSES, NOISY, PATHS, SHAPE, Loss, assert_close, example, run, tiled
+
+import pat_triton
+from pat_triton.curves import CURVES, Exponential, Focal
+
+CURVES_AT = [curve() for curve in CURVES.values()]
+CURVES_AT += [Focal(0.0), Focal(0.5), Focal(1.0), Focal(5.0), Exponential(-2.0, 0.3), Exponential(0.5)]
+
+
+@pytest.mark.parametrize("curve", CURVES_AT, ids=repr)
+def test_slope_is_the_derivative_of_value(curve):
+    u = -torch.logspace(-12, 1.5, 200, dtype=torch.float64).requires_grad_()
+    value, slope = curve(u, u.exp(), -torch.expm1(u))
+    (derivative,) = torch.autograd.grad(value.sum(), u)
+    torch.testing.assert_close(slope, derivative, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("curve", CURVES_AT, ids=repr)
+def test_curves_stay_finite_at_both_ends(curve):
+    u = torch.tensor([0.0, -1e-300, -700.0], dtype=torch.float64)
+    for part in curve(u, u.exp(), -torch.expm1(u)):
+        assert part.isfinite().all()
+    value, slope = curve(torch.tensor(-torch.inf), torch.tensor(0.0), torch.tensor(1.0))
+    assert value == torch.inf and slope.isfinite()
+
+
+def test_detached_slope_is_the_frozen_weight():
+    u = -torch.logspace(-6, 1, 50, dtype=torch.float64)
+    value, slope = Exponential(2.0, 0.1, through=0.0)(u, u.exp(), -torch.expm1(u))
+    torch.testing.assert_close(slope, value / u)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("curve", CURVES_AT, ids=repr)
+def test_both_faces_of_a_curve_agree(curve, dtype):
+    logits, target = example(SHAPE, dtype)
+    results = []
+    for backend, device in (("torch", CPU), ("triton", GPU)):
+        z = logits.to(device).requires_grad_()
+        value = pat_triton.SegmentationLoss(curve, backend=backend)(z, target.to(device))
+        results.append((value.detach().cpu(), *torch.autograd.grad(value, z)))
+    tolerance = EXACT if dtype == torch.float64 else 2e-6
+    for name, a, b in zip(("loss", "gradient"), *results, strict=True):
+        assert_close(name, a.cpu(), b.cpu(), tolerance)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "tile",
+    [
+        {"CLASSES": 4, "PIXELS": 16, "num_warps": 1},  # streamed: seven classes in two blocks
+        {"CLASSES": 8, "PIXELS": 1024, "num_warps": 4},  # one program an image, mostly empty
+        {"CLASSES": 32, "PIXELS": 32, "num_warps": 2},  # more rows than classes
+    ],
+    ids=str,
+)
+def test_tile_size_does_not_matter(loss, tile, monkeypatch):
+    logits, target = example(SHAPE)
+    path = ("triton", GPU)
+    value, grad = run(loss, path, logits, target)
+    with tiled(monkeypatch, **tile):
+        again, same = run(loss, path, logits, target)
+    assert_close("loss", again, value, EXACT)
+    assert_close("gradient", same, grad, EXACT)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_chunk_size_does_not_matter(loss, monkeypatch):
+    logits, target = example(SHAPE)
+    path = ("torch", CPU)
+    value, grad = run(loss, path, logits, target)
+    for chunk in (1, 7 * 30):  # a pixel at a time; two rows and a bit
+        monkeypatch.setattr("pat_triton.eager.CPU_CHUNK", chunk)
+        monkeypatch.setattr("pat_triton.eager.CPU_LABELS", 5)
+        again, same = run(loss, path, logits, target)
+        assert_close("loss", again, value, EXACT)
+        assert_close("gradient", same, grad, EXACT)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_reductions_are_one_map(loss, path):
+    """sum is the map's sum, the mean its quotient by the normaliser, 0 at ignored pixels; loss_weight scales all."""
+    logits, target = example(SHAPE)
+    values = {r: run(loss, path, logits, target, reduction=r)[0] for r in ("none", "sum", "mean")}
+    assert (values["none"][target == 255] == 0).all()
+    assert_close("sum", values["none"].sum(), values["sum"], EXACT)
+    doubled = run(loss, path, logits, target, reduction="mean", loss_weight=2 * loss.arguments.get("loss_weight", 1.0))
+    assert_close("loss_weight", doubled[0], 2 * values["mean"], EXACT)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_paths_agree_in_fp32(loss):
+    logits, target = example(SHAPE, torch.float32)
+    a, b = (run(loss, path.values[0], logits, target) for path in PATHS)
+    if loss.draws and GPU != CPU:
+        pytest.skip("each device has its own generator; test_noise compares the draws under one key")
+    for name, x, y in zip(("loss", "gradient"), a, b, strict=True):
+        assert_close(name, x, y, NOISY)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_runs_are_bit_identical(path):
+    logits, target = example((2, 19, 64, 65), torch.float32)
+    first = run(Loss("BLVLoss"), path, logits, target)
+    for _ in range(3):
+        again = run(Loss("BLVLoss"), path, logits, target)
+        assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_parts_combine(path):
+    """What nobody has published is still one line: LDAM margins, BLV variation, focal, mask sizes."""
+    from pat_triton.adjustment import Margin, Scale, Variation
+    from pat_triton.weights import MaskSize
+
+    logits, target = example(SHAPE)
+    backend, device = path
+    z = logits.to(device).requires_grad_()
+    criterion = pat_triton.SegmentationLoss(
+        "focal", (Margin(0.4), Scale(2.0), Variation(1.0, "uniform")), MaskSize(), backend=backend
+    )
+    criterion.eval()
+    value = criterion(z, target.to(device))
+    counts = torch.stack([(target == c).sum() for c in range(7)]).double().clamp(min=1)
+    root = counts**-0.25
+    own = torch.nn.functional.one_hot(target.clamp(max=6), 7).movedim(-1, 1)
+    a = 2.0 * (logits - own * (0.4 * root / root.max()).view(7, 1, 1))
+    p = a.softmax(1).gather(1, target.clamp(max=6)[:, None])[:, 0]
+    truth = 0.0
+    for b in range(2):
+        for c in target[b].unique().tolist():
+            if c != 255:
+                truth += (-((1 - p[b]) ** 2) * p[b].log())[target[b] == c].mean() / 2
+    torch.testing.assert_close(value.detach().cpu(), truth)
+    assert torch.autograd.gradcheck(lambda x: criterion(x, target.to(device)), z)
