@@ -1,0 +1,188 @@
+"""Where losses go wrong: confident, impossible, ignored, absent and missing pixels, and huge offsets."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cases import EXACT, LOSSES, PATHS, PLANS, SHAPE, Loss, assert_close, distance, example, expected, run
+
+import pat_triton
+
+CURVED = [
+    pytest.param(Loss(*a), id=i)
+    for i, a in {
+        "ce": ("CrossEntropyLoss",),
+        "focal": ("FocalLoss",),
+        "focal-half": ("FocalLoss", {"gamma": 0.5}),
+        "pat": ("PATLoss",),
+        "table1": ("PATLoss", {"variant": "table1", "temperature": 2.0}),
+    }.items()
+]
+
+
+def confident(gap: float, dtype: torch.dtype):
+    """One pixel a gap: the label leads every other class by it."""
+    logits = torch.zeros(1, 5, 4, dtype=dtype)
+    logits[:, 2] = gap
+    return logits + torch.tensor([0.0, 0.5, 0.0, -0.5, 0.25], dtype=dtype)[:, None], torch.full((1, 4), 2)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("gap", [2.0, 7.0, 15.0, 30.0, 60.0])
+@pytest.mark.parametrize("loss", CURVED)
+def test_confident_pixels_keep_their_digits(loss, gap, path):
+    """Every column of the fp32 gradient to 1e-5 of its own size, where 1 - p would have no digit left."""
+    logits, target = confident(gap, torch.float32)
+    value, grad = run(loss, path, logits, target)
+    truth, slope = expected(loss, logits.double(), target)
+    if gap < 30:  # beyond, the reference's log-softmax rounds u to 0 even in fp64
+        assert_close("loss", value, truth, 1e-5)
+        assert ((grad - slope).abs() <= 1e-5 * slope.abs()).all()
+    assert grad.isfinite().all() and (grad[:, 2] <= 0).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("loss", CURVED)
+def test_a_certain_pixel_is_finite(loss, path):
+    """p = 1 exactly: zero loss and gradient, also for focal's gamma below 1."""
+    for gap in (200.0, 1e4, 1e30):
+        value, grad = run(loss, path, *confident(gap, torch.float32))
+        assert value == 0 and (grad == 0).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("loss", CURVED)
+def test_impossible_classes(loss, path):
+    """-inf for a class that is not the label: no share, no gradient, the rest as without it."""
+    logits, target = example((1, 8, 3, 5), torch.float32)
+    target[target == 4] = 0
+    logits[:, 4] = -torch.inf
+    value, grad = run(loss, path, logits, target)
+    without = logits[:, [0, 1, 2, 3, 5, 6, 7]]
+    renamed = torch.where((target > 4) & (target < 255), target - 1, target)
+    truth, slope = expected(loss, without.double(), renamed)
+    assert_close("loss", value, truth, 1e-5)
+    assert (grad[:, 4] == 0).all()
+    assert_close("gradient", grad[:, [0, 1, 2, 3, 5, 6, 7]], slope, 1e-5)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("gradient", PLANS)
+@pytest.mark.parametrize("loss", CURVED)
+def test_an_impossible_label(loss, gradient, path):
+    """Infinite loss and a finite gradient, as torch: the label is pulled up with slope -f."""
+    logits, target = example((1, 6, 2, 3), torch.float32)
+    target[:] = 3
+    logits[:, 3, 0, 0] = -torch.inf
+    value, grad = run(loss, path, logits, target, gradient=gradient)
+    assert value == torch.inf
+    assert grad.isfinite().all() and (grad[0, 3, 0, 0] < 0)
+    z = logits.clone().requires_grad_()
+    F.cross_entropy(z, target).backward()
+    if loss.name == "CrossEntropyLoss":
+        assert_close("gradient", grad, z.grad.double(), 1e-6)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_nan_and_inf_propagate(value, path):
+    logits, target = example(SHAPE, torch.float32)
+    target[0, 0, 0] = 2
+    logits[0, 5, 0, 0] = value
+    loss, grad = run(Loss("PATLoss"), path, logits, target)
+    assert loss.isnan()
+    assert grad[0, :, 0, 0].isnan().all()
+    assert grad[:, :, 1:].isfinite().all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("gradient", PLANS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_ignored_pixels_have_no_say(loss, gradient, path):
+    """Whatever their logits hold."""
+    logits, target = example(SHAPE)
+    value, grad = run(loss, path, logits, target, gradient=gradient)
+    ignored = (target == 255)[:, None].expand_as(logits)
+    wild = torch.tensor([torch.nan, torch.inf, -torch.inf, 1e300]).double()
+    logits[ignored] = wild.repeat(int(ignored.sum()))[: int(ignored.sum())]
+    again, same = run(loss, path, logits, target, gradient=gradient)
+    assert torch.equal(again, value) and torch.equal(same, grad)
+    assert (same[ignored] == 0).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nothing_labelled(loss, reduction, path):
+    """All of one image, then of both: its pixels weigh nothing, and the batch gives 0, not nan."""
+    logits, target = example(SHAPE)
+    target[0] = 255
+    value, grad = run(loss, path, logits, target, reduction=reduction)
+    assert value.isfinite().all() and (grad[0] == 0).all()
+    target[:] = 255
+    value, grad = run(loss, path, logits, target, reduction=reduction)
+    assert (value == 0).all() and (grad == 0).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(0, 7, 4, 4), (2, 7, 0, 4)], ids=["no-images", "no-pixels"])
+def test_empty_batch(shape, reduction, path):
+    for loss in LOSSES:
+        value, grad = run(loss.values[0], path, torch.zeros(shape), torch.zeros(shape[0], *shape[2:]).long(),
+                          reduction=reduction)  # fmt: skip
+        assert value.shape == ((shape[0], *shape[2:]) if reduction == "none" else ())
+        assert (value == 0).all() and grad.shape == shape
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_class_absent_from_an_image(path):
+    """PAT's 1 / S would be 1 / 0; the class-balanced weights of absent classes are 0, the others sum to their number."""
+    from pat_triton.weights import Census, EffectiveNumber, MaskSize
+
+    sizes = torch.tensor([[3, 0, 5], [1, 0, 0]])
+    census = Census(lambda: F.pad(sizes, (0, 1)), torch.zeros(2, 3, 3, 3), None, None)
+    table, images = MaskSize()(census)
+    torch.testing.assert_close(table, torch.tensor([[1 / 3, 0, 1 / 5], [1, 0, 0]]).double())
+    assert images == 2
+    for beta in (None, 0.0, 0.9, 0.9999):
+        table, _ = EffectiveNumber(beta)(census)
+        assert table[1] == 0
+        torch.testing.assert_close(table.sum(), torch.tensor(2.0).double())
+
+
+def test_class_balanced_weights_on_pixel_counts():
+    """Cityscapes' counts: the default spreads them, where the literature's 0.9999 gives equal weights."""
+    from pat_triton.weights import Census, EffectiveNumber
+
+    counts = torch.tensor([2036416525, 386328286, 7463162, 5449152])
+    census = Census(lambda: F.pad(counts[None], (0, 1)), torch.zeros(1, 4, 1), counts, None)
+    spread, flat = (EffectiveNumber(beta)(census)[0] for beta in (None, 0.9999))
+    assert spread.max() / spread.min() > 200
+    assert flat.max() / flat.min() < 1 + 1e-6
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_blv_with_one_class_only(path):
+    """All c_l zero: no variation, not 0 / 0."""
+    logits, target = example((1, 3, 2, 2))
+    target[:] = 255
+    target[0, 0, 0] = 1
+    value, grad = run(Loss("BLVLoss"), path, logits, target)
+    truth, slope = expected(Loss("CrossEntropyLoss"), logits, target)
+    assert_close("loss", value, truth, EXACT)
+    assert_close("gradient", grad, slope, EXACT)
+
+
+@pytest.mark.untouched
+@pytest.mark.parametrize("path", PATHS)
+def test_offsets_beyond_32_bits(path):
+    """The image and the class stride each carry an offset past 2 ** 31 elements."""
+    memory = torch.empty(3 * 2**31 + 64, dtype=torch.float16, device=path[1])
+    z = memory.as_strided((2, 3, 16), (2**31, 2**31, 3))
+    dense = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0)).half()
+    for b, c in ((0, 0), (0, 1), (1, 1), (1, 2)):
+        z[b, c] = dense[b, c].to(path[1])
+    dense = z.cpu().contiguous()
+    target = torch.randint(0, 3, (2, 16))
+    a = pat_triton.PATLoss(backend=path[0])(z, target.to(path[1])).cpu()
+    assert distance(a.double(), expected(Loss("PATLoss"), dense.double(), target)[0]) < 1e-5
