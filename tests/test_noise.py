@@ -1,0 +1,149 @@
+"""BLV's noise: Philox word for word, the same on every path, and seeded from torch's generator."""
+
+import math
+
+import pytest
+import torch
+from cases import CPU, GPU, LOSSES, PATHS, SHAPE, example
+
+import pat_triton
+from pat_triton import noise
+from reference import philox as oracle
+
+# Salmon et al.'s known answers (Random123, philox4x32-10): counter, key, words.
+KNOWN = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+KEY = (0x9ABCDEF0, 0xFEDCBA98)
+
+
+def words(counter, key):
+    return tuple(w.item() for w in noise.philox(key, *(torch.tensor([c]) for c in counter)))
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
+def test_known_answers(counter, key, answer):
+    assert words(counter, key) == answer
+    assert tuple(w.item() for w in oracle.philox(tuple(torch.tensor(c) for c in counter), key)) == answer
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
+def test_known_answers_in_the_kernel(counter, key, answer):
+    assert kernel_words(torch.tensor([counter]), key)[0].tolist() == list(answer)
+
+
+def kernel_words(counters, key):
+    """The kernel's four words of each row of counters, as int64."""
+    import philox_kernel
+
+    out = torch.zeros(len(counters), 4, dtype=torch.int64, device=GPU)
+    philox_kernel.write_words[(len(counters),)](counters.to(GPU), torch.tensor(key, device=GPU), out)
+    return out.cpu()
+
+
+def test_kernel_torch_and_reference_draw_the_same_words():
+    g = torch.Generator().manual_seed(0)
+    counters = torch.randint(0, 1 << 32, (50, 4), generator=g)
+    ours = torch.stack(noise.philox(KEY, *counters.unbind(1)), 1)
+    assert torch.equal(kernel_words(counters, KEY), ours)
+    assert torch.equal(torch.stack(oracle.philox(counters.unbind(1), KEY), 1), ours)
+
+
+@pytest.mark.parametrize("distribution", ["gaussian", "uniform"])
+@pytest.mark.parametrize("classes", [2, 7, 19])
+def test_layout_of_the_variates(classes, distribution):
+    """Class 4k + i takes word i of counter k; pixels are numbered over all spatial dimensions."""
+    shape = (3, classes, 4, 5)
+    truth = oracle.variates(torch.Size(shape), KEY, distribution == "uniform", CPU)
+    pixel = torch.arange(20).view(4, 5)
+    for b in range(3):
+        ours = noise.magnitude(KEY, distribution, 0.25, b, pixel, classes)
+        torch.testing.assert_close(ours, (truth[b] * 0.25).abs().clamp(max=1), rtol=0, atol=2e-6)
+
+
+def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
+    """|v| as a loss saw it, from logits that isolate it: the offset-free a of two classes differ by |v| alone."""
+    backend, device = path
+    module = __import__(f"pat_triton.{'eager' if backend == 'torch' else 'kernels.path'}", fromlist=["run"])
+    from pat_triton.adjustment import Noise, Tables
+    from pat_triton.curves import CrossEntropy
+    from pat_triton.problem import Problem
+
+    logits = torch.zeros(shape, dtype=torch.float64, device=device)
+    target = torch.zeros(shape[0], *shape[2:], dtype=torch.int64, device=device)
+    seen = []
+    for c in range(1, shape[1]):
+        # Only class c varies, and only class 0 and c are possible: exp(loss) - 1 = exp(|v_c|).
+        z = torch.full_like(logits, -torch.inf)
+        z[:, 0], z[:, c] = 0, 0
+        table = torch.zeros(shape[1], dtype=torch.float64, device=device)
+        table[c] = 1
+        problem = Problem(
+            CrossEntropy(),
+            Tables(variation=table, noise=Noise(distribution, sigma)),
+            torch.ones(shape[:2], dtype=torch.float64, device=device),
+            torch.tensor(KEY, device=device),
+            255,
+        )
+        seen.append(torch.expm1(module.run(z, target, problem, reduce=False).loss).log().cpu())
+    return torch.stack(seen, 1)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("distribution", ["gaussian", "uniform"])
+def test_paths_draw_the_reference_noise(distribution, path):
+    """Under one key on any device; the uniform exactly, the normal to an ulp or two of log, cos and sin."""
+    shape = (2, 7, 6, 5)
+    truth = oracle.variates(torch.Size(shape), KEY, distribution == "uniform", CPU).abs().clamp(max=1)[:, 1:]
+    tolerance = 1e-12 if distribution == "uniform" else 2e-6
+    torch.testing.assert_close(drawn(path, distribution), truth.double(), rtol=0, atol=tolerance)
+
+
+def test_the_normal_is_normal():
+    v = oracle.variates(torch.Size((1, 64, 128, 128)), KEY, False, CPU)
+    assert abs(v.mean()) < 0.005 and abs(v.std() - 1) < 0.005
+    saturated = (v * 4).abs().ge(1).double().mean().item()
+    assert abs(saturated - math.erfc(0.25 / math.sqrt(2))) < 0.003  # 80 %, as in the authors' release
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_manual_seed_reproduces_and_calls_differ(path):
+    logits, target = example(SHAPE, torch.float32)
+    criterion = pat_triton.BLVLoss(backend=path[0])
+    z, y = logits.to(path[1]), target.to(path[1])
+    torch.manual_seed(5)
+    first, second = criterion(z, y), criterion(z, y)
+    torch.manual_seed(5)
+    assert torch.equal(criterion(z, y), first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_evaluation_is_plain_cross_entropy(path):
+    logits, target = example(SHAPE)
+    z, y = logits.to(path[1]), target.to(path[1])
+    state = torch.get_rng_state()
+    value = pat_triton.BLVLoss(backend=path[0]).eval()(z, y)
+    assert torch.equal(value, pat_triton.CrossEntropyLoss(backend=path[0])(z, y))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_only_blv_draws(loss):
+    logits, target = example(SHAPE)
+    state = torch.get_rng_state()
+    loss.ours(("torch", CPU))(logits, target)
+    assert torch.equal(state, torch.get_rng_state()) != loss.draws
+
+
+def test_tail_classes_vary_most():
+    from pat_triton.adjustment import Variation
+
+    c = Variation()(torch.tensor([1000, 100, 10, 0])).variation
+    assert c[0] < c[1] < c[2] < c[3] == 1
