@@ -71,6 +71,13 @@ def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
     return v
 
 
+def weights(argument: str, values: Any) -> Tensor:
+    """Class weights as a floating tensor keeps them, otherwise in torch's default dtype."""
+    v = vector(argument, values)
+    given = isinstance(values, Tensor) and values.is_floating_point()
+    return v.to(values.dtype if given else torch.get_default_dtype())
+
+
 def counts(argument: str, values: Any) -> Tensor:
     """Pixels per class as int64; refuses frequencies."""
     v = vector(argument, values)

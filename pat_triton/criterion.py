@@ -21,6 +21,10 @@ Numbers = Sequence[float] | Tensor
 Gradient = Literal["auto", "one_pass", "recompute"]
 
 
+# Where looking at the labels costs no synchronisation with the host.
+CHECKED_DEVICES = ("cpu",)
+
+
 class Common(TypedDict, total=False):
     """What every loss takes, by keyword; documented at ``SegmentationLoss``."""
 
@@ -113,6 +117,10 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.curve = as_curve(curve)
         self.adjustment = adjustment if isinstance(adjustment, tuple) else (adjustment,)
+        if not all(map(callable, self.adjustment)):
+            raise TypeError(f"adjustment: expected a callable or a tuple of them, got {adjustment!r}")
+        if not callable(weights):
+            raise TypeError(f"weights: expected a callable rule, got {weights!r}")
         self.weights = weights
         self.ignore_index = checks.index("ignore_index", ignore_index)
         self.reduction = checks.known("reduction", reduction, ("mean", "sum", "none"))
@@ -121,7 +129,7 @@ class SegmentationLoss(nn.Module):
         self.backend = checks.known("backend", backend, ("auto", "triton", "torch"))
         self.gradient = checks.known("gradient", gradient, ("auto", "one_pass", "recompute"))
         self.validate = checks.flag("validate", validate)
-        self.register_buffer("weight", None if weight is None else checks.vector("weight", weight))
+        self.register_buffer("weight", None if weight is None else checks.weights("weight", weight))
         self.register_buffer(
             "class_counts", None if class_counts is None else checks.counts("class_counts", class_counts)
         )
@@ -139,14 +147,16 @@ class SegmentationLoss(nn.Module):
         census = Census(
             lambda: path.histogram(target, classes, self.ignore_index), logits, self.class_counts, self.weight
         )
-        if logits.device.type == "cpu" or self.validate or os.environ.get("PAT_TRITON_VALIDATE") == "1":
-            if bool(census.histogram[:, -1].any()):
-                raise checks.wrong_labels(target, classes, self.ignore_index)
+        if self._checks_labels(logits.device) and bool(census.histogram[:, -1].any()):
+            raise checks.wrong_labels(target, classes, self.ignore_index)
         problem = self._problem(logits, census)
         one_pass = self.gradient == "one_pass" or (
             self.gradient == "auto" and logits.dtype != torch.float16 and self.reduction != "none"
         )
         return apply(path, logits, target, problem, reduce=self.reduction != "none", one_pass=one_pass)
+
+    def _checks_labels(self, device: torch.device) -> bool:
+        return device.type in CHECKED_DEVICES or self.validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
 
     def _problem(self, logits: Tensor, census: Census) -> Problem:
         compute = torch.float64 if logits.dtype == torch.float64 else torch.float32

@@ -20,7 +20,7 @@ class Census:
 
     sizes: S[b, l], labelled pixels of image b and class l, int64 (B, L).
     counts: n_l of the data set, or of the batch where none were given, int64 (L,).
-    weight: the loss's class weights, float64 (L,), or None; they multiply every table afterwards.
+    weight: the loss's class weights (L,), or None; they multiply every table afterwards.
     pixels: B * H * W of the target, labelled or not.
     """
 
@@ -29,7 +29,7 @@ class Census:
     ) -> None:
         self._histogram = histogram
         self._counts = counts
-        self.weight = weight
+        self.weight = None if weight is None else statistics(weight)
         self.images, self.classes = logits.shape[:2]
         self.pixels = logits[:, 0].numel()
         self._like = logits

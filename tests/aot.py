@@ -1,0 +1,73 @@
+"""Run as a program, where TRITON_INTERPRET is unset: compile every kernel, print what was made as JSON lines.
+
+    python tests/aot.py TARGET
+"""
+
+import dataclasses
+import json
+import sys
+
+import torch
+
+from benchmarks.machine_code import compile_call
+from pat_triton.adjustment import Noise, Tables
+from pat_triton.curves import CURVES, Exponential
+from pat_triton.kernels import path
+from pat_triton.problem import Problem
+
+SIZE = (512, 1024)
+CLASSES = (19, 150, 847)
+DTYPES = (torch.float32, torch.bfloat16)
+ADJUSTMENTS = {
+    "none": lambda t: Tables(),
+    "margin": lambda t: Tables(scale=t, margin=t),
+    "variation": lambda t: Tables(variation=t, noise=Noise("gaussian", 4.0)),
+}
+PLANS = {
+    "one_pass": {"gradient": True},
+    "forward": {},
+    "map": {"reduce": False},
+    "backward": {"grad_output": torch.empty((), device="meta")},
+}
+
+
+def problem(curve, adjustment, L):
+    seed = torch.empty(2, dtype=torch.int64, device="meta")
+    tables = ADJUSTMENTS[adjustment](torch.empty(L, device="meta"))
+    return Problem(curve, tables, torch.empty(2, L, device="meta"), seed if tables.noise else None, 255)
+
+
+def emit(target, call, **what):
+    for code in compile_call(target, call):
+        print(json.dumps({"target": target, **what, **dataclasses.asdict(code)}), flush=True)
+
+
+def main(target):
+    labels = torch.empty(2, *SIZE, dtype=torch.uint8, device="meta")
+    for L in CLASSES:
+        emit(target, lambda L=L: path.histogram(labels, L, 255), L=L)
+        for dtype in DTYPES:
+            logits = torch.empty(2, L, *SIZE, dtype=dtype, device="meta")
+            for adjustment in ADJUSTMENTS:
+                for plan in PLANS if adjustment == "none" else ("one_pass", "backward"):
+                    p = problem(Exponential(), adjustment, L)
+                    what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": plan}
+                    emit(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
+    logits = torch.empty(2, 19, *SIZE, device="meta")
+    for name, curve in CURVES.items():
+        p = problem(curve(), "none", 19)
+        emit(target, lambda p=p: path.run(logits, labels, p, gradient=True), L=19, dtype="torch.float32", curve=name,
+             adjustment="none", plan="one_pass")  # fmt: skip
+    for dtype in DTYPES:
+        emit(target, lambda d=dtype: path.rescale(logits.to(d), torch.empty((), device="meta")), dtype=str(dtype))
+    # Layouts without 16-byte runs of pixels: odd sizes, channels_last, a crop.
+    for L in (19, 150):
+        odd = torch.empty(2, L, 33, 65, device="meta")
+        for layout in (odd, odd.contiguous(memory_format=torch.channels_last), odd[..., 1:-1]):
+            p = problem(Exponential(), "none", L)
+            y = torch.empty(layout[:, 0].shape, dtype=torch.int64, device="meta")
+            emit(target, lambda z=layout, y=y, p=p: path.run(z, y, p, gradient=True), L=L, plan="ragged")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

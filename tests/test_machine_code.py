@@ -1,0 +1,66 @@
+"""Machine code for GPUs that are not here: everything compiles, nothing spills, accesses are 128 bits wide."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TARGETS = ["sm_80", "sm_90", "gfx942"]
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def codes(request):
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(
+        [sys.executable, "tests/aot.py", request.param], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def losses(codes):
+    return [c for c in codes if c["kernel"] == "loss_kernel" and c["plan"] != "ragged"]
+
+
+def test_everything_compiles(codes):
+    kernels = {c["kernel"] for c in codes}
+    assert kernels == {"loss_kernel", "histogram_kernel", "rescale_kernel"}
+    assert len(losses(codes)) == 3 * 2 * (4 + 2 + 2) + 3  # L, dtype, plans of each adjustment; then each curve
+
+
+def test_nothing_spills(codes):
+    assert [c for c in codes if c["spills"]] == []
+
+
+def test_128_bit_accesses(codes):
+    """H * W divisible by 16 and NCHW: logits and gradient move 16 bytes an instruction, none less."""
+    for c in losses(codes):
+        assert c["wide_loads"] > 0, c
+        writes_gradient = c["plan"] in ("one_pass", "backward")
+        if writes_gradient:
+            assert c["wide_stores"] > 0, c
+            narrow = c["stores"] - c["wide_stores"]
+            assert narrow == (c["plan"] == "one_pass"), c  # the partial sum
+
+
+def test_one_read_and_one_write(codes):
+    """A column that lies in one thread: exactly L loads and L stores of 16 bytes for four fp32 pixels.
+
+    That the two class loops of the kernel were merged shows here: unmerged, it would load 2 L.
+    """
+    for c in losses(codes):
+        if (c["target"][:2], c["L"], c["dtype"], c["adjustment"], c["plan"]) == (
+            "sm", 19, "torch.float32", "none", "one_pass",
+        ):  # fmt: skip
+            assert (c["wide_loads"], c["wide_stores"]) == (19, 19), c
+
+
+def test_rescale_is_wide(codes):
+    for c in codes:
+        if c["kernel"] == "rescale_kernel":
+            assert c["wide_loads"] == c["wide_stores"] > 0, c
