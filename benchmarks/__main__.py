@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from . import train
+from . import losses, train
 
-JOBS = (train,)
+JOBS = (train, losses)
 
 
 def main() -> int:

@@ -50,9 +50,7 @@ class Canvas:
         """An upright rectangle that faces the camera."""
         self.face([(x[0], y[0], z), (x[1], y[0], z), (x[1], y[1], z), (x[0], y[1], z)], colour, label)
 
-    def disc(
-        self, at: Point, radius: float, colour: Colour, label: int | None = None, flat: float = 1.0
-    ) -> None:
+    def disc(self, at: Point, radius: float, colour: Colour, label: int | None = None, flat: float = 1.0) -> None:
         """A disc that faces the camera; ``flat`` is its height over its width."""
         (u, v), r = self._project(at), radius * self.focal / at[2]
         bounds = (u - r, v - r * flat, u + r, v + r * flat)

@@ -1,12 +1,14 @@
 """What a loss costs in a training step: time and memory of its forward and backward alone."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from .measure import median_time, peak_bytes
+from .measure import peak_bytes, times
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -16,18 +18,25 @@ class Cost:
     """seconds: median of a call. bytes: most alive at once beyond the logits. copies: as logits."""
 
     seconds: float
+    fastest: float
+    slowest: float
     bytes: int
     copies: float
 
 
-def cost(loss: Loss, logits: Tensor, target: Tensor) -> Cost:
+def costs(losses: Mapping[str, Loss], logits: Tensor, target: Tensor) -> dict[str, Cost]:
     """logits (B, L, H, W) that require a gradient, target (B, H, W)."""
+    steps = {name: partial(_step, loss, logits, target) for name, loss in losses.items()}
+    peaks = {name: peak_bytes(step, logits.device) for name, step in steps.items()}
+    taken = times(steps, logits.device, repeats=15)
+    return {
+        name: Cost(statistics.median(t), min(t), max(t), peaks[name], peaks[name] / logits.nbytes)
+        for name, t in taken.items()
+    }
 
-    def step() -> None:
-        torch.autograd.grad(loss(logits, target), logits)
 
-    peak = peak_bytes(step, logits.device)
-    return Cost(median_time(step, logits.device, repeats=15), peak, peak / logits.nbytes)
+def _step(loss: Loss, logits: Tensor, target: Tensor) -> None:
+    torch.autograd.grad(loss(logits, target), logits)
 
 
 def disagreement(ours: Loss, theirs: Loss, logits: Tensor, target: Tensor) -> float:

@@ -86,9 +86,7 @@ def _draw(split: str, size: tuple[int, int], seed: int) -> Split:
 def _read(layout: Layout, root: Path, split: str, size: tuple[int, int]) -> Split:
     pairs = layout.pairs(root, split)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return _stack(
-            pool.map(lambda pair: layout.read(pair, size), pairs), f"reading {split}", len(pairs), size
-        )
+        return _stack(pool.map(lambda pair: layout.read(pair, size), pairs), f"reading {split}", len(pairs), size)
 
 
 def _stack(samples: Iterable[Sample], what: str, count: int, size: tuple[int, int]) -> Split:

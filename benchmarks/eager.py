@@ -35,9 +35,7 @@ def pat_release(logits: Tensor, target: Tensor, temperature: float = 20.0, ignor
     return (-(logp * onehot * beta)).mean()
 
 
-def blv(
-    logits: Tensor, target: Tensor, class_counts: Tensor, sigma: float = 4.0, ignore_index: int = 255
-) -> Tensor:
+def blv(logits: Tensor, target: Tensor, class_counts: Tensor, sigma: float = 4.0, ignore_index: int = 255) -> Tensor:
     """The BLV paper's variation, its noise drawn on the logits' device; class_counts (L,)."""
     counts = class_counts.to(logits.device, torch.float64)
     variation = counts.sum().log() - counts.clamp(min=1).log()

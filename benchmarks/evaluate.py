@@ -23,9 +23,7 @@ class Scores:
 def predict(model: nn.Module, images: Tensor, device: torch.device, batch: int = 8) -> Tensor:
     """images (N, 3, H, W) uint8 -> labels (N, H, W) uint8 on the CPU."""
     model.eval()
-    parts = (
-        model(normalise(part.to(device))).argmax(1).to("cpu", torch.uint8) for part in images.split(batch)
-    )
+    parts = (model(normalise(part.to(device))).argmax(1).to("cpu", torch.uint8) for part in images.split(batch))
     return torch.cat(list(parts))
 
 

@@ -36,9 +36,7 @@ class Layout:
         for path in (root, folder, label_folder):
             if not path.is_dir():
                 expected = f"{self.images}/*{self.image_end} and {self.labels}/*{self.label_end}"
-                raise FileNotFoundError(
-                    f"{path}: no such folder; --data {self.name} expects {expected} below --root"
-                )
+                raise FileNotFoundError(f"{path}: no such folder; --data {self.name} expects {expected} below --root")
         images = sorted(folder.rglob(f"*{self.image_end}"))
         if not images:
             raise FileNotFoundError(f"{folder}: no image in it, expected files *{self.image_end}")
@@ -53,9 +51,7 @@ class Layout:
         """Image (H, W, 3) uint8 and labels (H, W) uint8 at the working size."""
         image, labels = (_decode(path) for path in pair)
         if labels.mode not in ("L", "P"):
-            raise ValueError(
-                f"{pair[1]}: found pixels of mode {labels.mode}, expected labels of one byte a pixel"
-            )
+            raise ValueError(f"{pair[1]}: found pixels of mode {labels.mode}, expected labels of one byte a pixel")
         if labels.size != image.size:
             raise ValueError(
                 f"{pair[1]}: found {_extent(labels)} pixels, expected {_extent(image)}, the size of {pair[0]}"
@@ -66,9 +62,7 @@ class Layout:
         unknown = found[known[found] < 0]
         if len(unknown):
             listed = ", ".join(map(str, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
-            raise ValueError(
-                f"{pair[1]}: found the label ids {listed}, expected those of {self.name}: {self._range()}"
-            )
+            raise ValueError(f"{pair[1]}: found the label ids {listed}, expected those of {self.name}: {self._range()}")
         height, width = size
         image = image.convert("RGB").resize((width, height), Image.Resampling.BOX)
         labels = labels.resize((width, height), Image.Resampling.NEAREST)

@@ -73,7 +73,7 @@ def compile_call(target: str, call: Callable[[], object]) -> list[Code]:
     driver.set_active(_Driver(TARGETS[target]))
     with (
         mock.patch.object(launch, "start", compile_only),
-        mock.patch.object(tiles, "warp_size", lambda device: TARGETS[target].warp_size),
+        mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].warp_size),
     ):
         call()
     return made

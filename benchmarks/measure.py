@@ -1,29 +1,30 @@
 """Time and peak memory of a callable, the same way for every contestant."""
 
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 
-def times(fn: Callable[[], object], device: torch.device, repeats: int = 7) -> list[float]:
-    """Seconds of each of ``repeats`` calls, after one to warm up; on a GPU by events on its stream."""
-    fn()
-    if device.type == "cuda":
-        return [_cuda_seconds(fn) for _ in range(repeats)]
-    taken = []
+def times(steps: Mapping[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, list[float]]:
+    """Seconds of ``repeats`` calls of each, after one to warm up; on a GPU by events on its stream.
+
+    In turn, so that a machine which slows down for a while slows all of them down.
+    """
+    for step in steps.values():
+        step()
+    taken: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
-        start = time.perf_counter()
-        fn()
-        taken.append(time.perf_counter() - start)
+        for name, step in steps.items():
+            taken[name].append(_cuda_seconds(step) if device.type == "cuda" else _seconds(step))
     return taken
 
 
-def median_time(fn: Callable[[], object], device: torch.device, repeats: int = 7) -> float:
-    """Median seconds of a call."""
-    return statistics.median(times(fn, device, repeats))
+def _seconds(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
 def _cuda_seconds(fn: Callable[[], object]) -> float:

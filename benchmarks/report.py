@@ -93,9 +93,7 @@ def table(data: Data, outcomes: Sequence[Outcome]) -> Table:
     return result
 
 
-def write(
-    path: Path, data: Data, outcomes: Sequence[Outcome], args: argparse.Namespace, device: torch.device
-) -> None:
+def write(path: Path, data: Data, outcomes: Sequence[Outcome], args: argparse.Namespace, device: torch.device) -> None:
     """The figures of the table, and what they were measured with; NaN as null."""
     names = data.classes.names
     figures = {}

@@ -46,9 +46,7 @@ def _ground(canvas: Canvas, rng: np.random.Generator, left: float, right: float,
     paving = asphalt + rng.uniform(8, 45)
     stone = (paving, 0.97 * paving, 0.92 * paving)
 
-    def strip(
-        x: tuple[float, float], z: tuple[float, float], colour: tuple[float, ...], label: Class
-    ) -> None:
+    def strip(x: tuple[float, float], z: tuple[float, float], colour: tuple[float, ...], label: Class) -> None:
         canvas.face([(x[0], 0, z[0]), (x[1], 0, z[0]), (x[1], 0, z[1]), (x[0], 0, z[1])], colour, label)
 
     # In lengths, as haze is one value a face.

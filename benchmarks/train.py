@@ -12,7 +12,7 @@ from torch import Tensor
 import pat_triton
 
 from . import eager, report
-from .cost import Loss, cost, disagreement
+from .cost import Loss, costs, disagreement
 from .data import Data, load
 from .evaluate import predict, score
 from .loop import fit
@@ -43,9 +43,7 @@ CONTEST: tuple[tuple[str, Loss, Loss], ...] = (
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    defaults = "; ".join(
-        f"{name} {b.size[0]} {b.size[1]}, {b.steps}, {b.batch}" for name, b in BUDGETS.items()
-    )
+    defaults = "; ".join(f"{name} {b.size[0]} {b.size[1]}, {b.steps}, {b.batch}" for name, b in BUDGETS.items())
     parser = subparsers.add_parser(
         "train",
         help="train with cross-entropy, then with PAT, and compare",
@@ -56,15 +54,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--size", type=_positive, nargs=2, metavar=("H", "W"), help="working size in pixels")
     parser.add_argument("--steps", type=_positive, metavar="N", help="training steps for each loss")
     parser.add_argument("--batch", type=_positive, metavar="N", help="images in a step")
-    parser.add_argument(
-        "--width", type=_positive, default=16, metavar="N", help="channels at full resolution"
-    )
+    parser.add_argument("--width", type=_positive, default=16, metavar="N", help="channels at full resolution")
     parser.add_argument("--lr", type=float, default=4e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of scenes, weights and batches")
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of the run's folder"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of the run's folder")
     parser.set_defaults(run=run)
 
 
@@ -110,20 +104,19 @@ def _train(
     seconds = time.perf_counter() - start
     predictions = predict(model, data.val.images, device)
     logits, target = _example(model, data, args, device)
+    measured = costs({"ours": ours, "eager": rival}, logits, target)
     return Outcome(
         name=name,
         scores=score(predictions, data.val, data.tail),
-        ours=cost(ours, logits, target),
-        eager=cost(rival, logits, target),
+        ours=measured["ours"],
+        eager=measured["eager"],
         gradient_difference=disagreement(ours, rival, logits, target),
         training_seconds=seconds,
         predictions=predictions,
     )
 
 
-def _example(
-    model: SegNet, data: Data, args: argparse.Namespace, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _example(model: SegNet, data: Data, args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tensor]:
     """The logits of a training batch, and its labels as int64, which eager torch needs."""
     images, labels = next(data.train.batches(args.batch, 1, args.seed))
     with torch.no_grad():

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .checks import known, positive, non_negative
+from .checks import known, non_negative, positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Tables:
         return self.scale is self.offset is self.margin is self.variation is None
 
     def to(self, dtype: torch.dtype) -> "Tables":
-        tables = (self.scale, self.offset, self.margin, self.variation)
-        return Tables(*(t if t is None else t.to(dtype) for t in tables), self.noise)
+        def cast(table: Tensor | None) -> Tensor | None:
+            return None if table is None else table.to(dtype)
+
+        return Tables(cast(self.scale), cast(self.offset), cast(self.margin), cast(self.variation), self.noise)
 
     def calm(self) -> "Tables":
         """The same without variation: what evaluation uses."""

@@ -99,8 +99,7 @@ def logits(z: Any) -> None:
         raise TypeError(f"logits: expected {_dtypes(LOGITS)}, got {_name(z)}")
     if not 3 <= z.ndim <= 5:
         raise ValueError(
-            "logits: expected (B, L, *spatial) with one to three spatial dimensions, "
-            f"got shape {tuple(z.shape)}"
+            f"logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape {tuple(z.shape)}"
         )
     if z.shape[1] < 2:
         raise ValueError(f"logits: expected at least 2 classes in dimension 1, got shape {tuple(z.shape)}")
@@ -150,8 +149,7 @@ def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
 def ignored(ignore_index: int, classes: int) -> None:
     if 0 <= ignore_index < classes:
         raise ValueError(
-            f"ignore_index: {ignore_index} is one of the {classes} classes; "
-            "choose a value that is none, such as -1"
+            f"ignore_index: {ignore_index} is one of the {classes} classes; choose a value that is none, such as -1"
         )
 
 

@@ -174,5 +174,7 @@ class SegmentationLoss(nn.Module):
 
     def extra_repr(self) -> str:
         parts: list[Any] = [self.curve, *self.adjustment, self.weights]
-        options = (f"{name}={getattr(self, name)!r}" for name in ("ignore_index", "reduction", "loss_weight", "backend"))
+        options = (
+            f"{name}={getattr(self, name)!r}" for name in ("ignore_index", "reduction", "loss_weight", "backend")
+        )
         return ", ".join([*map(repr, parts), *options])

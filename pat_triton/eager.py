@@ -84,11 +84,10 @@ class _Chunk:
         aside[:, 1] = math.nan
         self.weights = torch.cat((problem.weights, aside), 1)
         self.tables = problem.tables
-        self.key: tuple[int, int] | tuple[Tensor, ...] | None = None
+        self.key: noise.Key = ()
         if problem.seed is not None:
-            # As Python numbers on a CPU; elsewhere that would synchronise with the host.
-            words = problem.seed.unbind()
-            self.key = tuple(w.item() for w in words) if logits.device.type == "cpu" else words
+            on_cpu = logits.device.type == "cpu"
+            self.key = tuple(problem.seed.tolist()) if on_cpu else problem.seed.unbind()
 
     def _hold(self, pixels: int) -> Tensor:
         rows = self.classes + 2
@@ -127,7 +126,7 @@ class _Chunk:
         if t.scale is not None:
             # A scale makes differences whose exponentials are subnormal, which a CPU handles ten
             # times slower: below 1e-28 of the leading class they become 0.
-            F.threshold_(e, 0.75 * math.log(torch.finfo(e.dtype).tiny), -math.inf)
+            F.threshold(e, 0.75 * math.log(torch.finfo(e.dtype).tiny), -math.inf, inplace=True)
 
     def softmax(self) -> Tensor:
         """The weighted loss of each pixel; leaves e as exponentials, others in the label's place."""
@@ -220,5 +219,3 @@ def _empty_like(logits: Tensor) -> Tensor:
         length = (out.data_ptr() + out.nbytes - start) // 4096 * 4096
         _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _HUGE_PAGES)
     return out
-
-

@@ -81,9 +81,7 @@ class LDAMLoss(SegmentationLoss):
         scale: float = 30.0,
         **options: Unpack[Weighted],
     ) -> None:
-        super().__init__(
-            adjustment=(Margin(max_margin), Scale(scale)), class_counts=class_counts, **options
-        )
+        super().__init__(adjustment=(Margin(max_margin), Scale(scale)), class_counts=class_counts, **options)
 
 
 class BLVLoss(SegmentationLoss):
@@ -106,9 +104,7 @@ class BLVLoss(SegmentationLoss):
         distribution: Literal["gaussian", "uniform", "xavier"] = "gaussian",
         **options: Unpack[Weighted],
     ) -> None:
-        super().__init__(
-            adjustment=Variation(sigma, distribution), class_counts=class_counts, **options
-        )
+        super().__init__(adjustment=Variation(sigma, distribution), class_counts=class_counts, **options)
 
 
 class PATLoss(SegmentationLoss):

@@ -15,12 +15,16 @@ ROUND_0, ROUND_2 = 0xD2511F53, 0xCD9E8D57
 KEY_0, KEY_1 = 0x9E3779B9, 0xBB67AE85
 
 
+# Two words: Python numbers, or tensors where reading them would synchronise with the host.
+Key = tuple[int, int] | tuple[Tensor, ...]
+
+
 def draw_seed(device: torch.device) -> Tensor:
     """Two key words from torch's generator of that device: int64 (2,), each in [0, 2 ** 32)."""
     return torch.randint(0, 1 << 32, (2,), device=device)
 
 
-def philox(key: tuple[int, int], c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:
+def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:
     """Four tensors of 32-bit words in int64, from counters in int64 that broadcast to one shape.
 
     A product of two words wraps into 64 signed bits, which leaves both halves right; only what is
@@ -59,7 +63,7 @@ DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
-def magnitude(key: tuple[int, int], distribution: str, sigma: float, b: int, pixel: Tensor, classes: int) -> Tensor:
+def magnitude(key: Key, distribution: str, sigma: float, b: int, pixel: Tensor, classes: int) -> Tensor:
     """|v| for image b: fp32 (classes, *pixel.shape), from int64 pixel numbers."""
     blocks = -(-classes // 4)
     shape = (blocks, *pixel.shape)

@@ -174,9 +174,7 @@ class BLVLoss(Loss):
         super().__init__(class_counts=class_counts, **options)
         self.sigma, self.distribution = sigma, distribution
 
-    def __call__(
-        self, logits: Tensor, target: Tensor, seed: tuple[int, int] = (0, 0), training: bool = True
-    ) -> Tensor:
+    def __call__(self, logits: Tensor, target: Tensor, seed: tuple[int, int] = (0, 0), training: bool = True) -> Tensor:
         self.seed, self.training = seed, training
         return super().__call__(logits, target)
 

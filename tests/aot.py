@@ -1,6 +1,6 @@
 """Run as a program, where TRITON_INTERPRET is unset: compile every kernel, print what was made as JSON lines.
 
-    python tests/aot.py TARGET
+python tests/aot.py TARGET
 """
 
 import dataclasses

@@ -155,5 +155,3 @@ def tiled(monkeypatch, **tile: int):
     with monkeypatch.context() as patch:
         patch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(**tile))
         yield
-
-

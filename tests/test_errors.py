@@ -87,9 +87,13 @@ CALLS = {
     "resize the logits to the target's size, F.interpolate(logits, target.shape[1:], mode=...)": (
         Z, torch.zeros(2, 8, 12, dtype=torch.int64),
     ),
-    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 24)": (Z, Y.flatten(1)),
+    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 24)": (
+        Z, Y.flatten(1),
+    ),
     "target: 1 labels are neither a class 0..18 nor ignore_index=255: -100 (1 pixels); "
-    "to ignore these pixels pass ignore_index=-100": (Z, Y.clone().index_put_((torch.tensor(0),) * 3, torch.tensor(-100))),
+    "to ignore these pixels pass ignore_index=-100": (
+        Z, Y.clone().index_put_((torch.tensor(0),) * 3, torch.tensor(-100)),
+    ),
     "target: 48 labels are neither a class 0..18 nor ignore_index=255: 19 (48 pixels); "
     "labels that count from 1 need target - 1; if 19 means unlabelled pass ignore_index=19": (Z, Y + 19),
     "target: 32 labels are neither a class 0..18 nor ignore_index=255: 20 (16 pixels), 33 (16 pixels); "
@@ -128,7 +132,7 @@ def test_options_against_the_logits():
 def test_two_variations():
     from pat_triton.adjustment import Variation
 
-    with pytest.raises(ValueError, match="^adjustment: expected at most one variation, got two$"):
+    with pytest.raises(ValueError, match=r"^adjustment: expected at most one variation, got two$"):
         pt.SegmentationLoss(adjustment=(Variation(), Variation()))(Z, Y)
 
 

@@ -4,8 +4,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cases import (
-    EXACT, LOSSES, NOISY, PATHS, PLANS, SAME_DTYPE, SHAPE, SHAPES, WEIGHT,
-    Loss, assert_close, distance, example, expected, ignore, run,
+    EXACT,
+    LOSSES,
+    NOISY,
+    PATHS,
+    PLANS,
+    SAME_DTYPE,
+    SHAPE,
+    SHAPES,
+    WEIGHT,
+    Loss,
+    assert_close,
+    distance,
+    example,
+    expected,
+    ignore,
+    run,
 )  # fmt: skip
 
 import pat_triton

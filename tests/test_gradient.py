@@ -34,7 +34,7 @@ def test_detached_weight_is_a_constant_in_the_gradient():
     logits, target = example(SHAPE)
     for path in PATHS:
         value, grad = run(Loss("PATLoss", {"detach_weight": True}), path.values[0], logits, target)
-        truth, slope = expected(Loss("PATLoss", {"detach_weight": True}), logits, target)
+        _, slope = expected(Loss("PATLoss", {"detach_weight": True}), logits, target)
         whole, through = expected(PAT, logits, target)
         assert_close("loss", value, whole, EXACT)
         assert_close("gradient", grad, slope, EXACT)

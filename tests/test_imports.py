@@ -33,7 +33,9 @@ importlib.util.find_spec = lambda name, *a: None if name == "triton" else found(
 
 
 def test_works_without_triton():
-    code = HIDE + """
+    code = (
+        HIDE
+        + """
 import torch, pat_triton
 z, y = torch.randn(2, 5, 3, 4, requires_grad=True), torch.zeros(2, 3, 4).long()
 pat_triton.PATLoss()(z, y).backward()
@@ -43,9 +45,8 @@ except ValueError as error:
     print(error)
 assert not any(m.split(".")[0] == "triton" for m in sys.modules)
 """
-    assert python(code) == (
-        "backend: 'triton' needs the package triton, which is not installed; 'auto' does without"
     )
+    assert python(code) == ("backend: 'triton' needs the package triton, which is not installed; 'auto' does without")
 
 
 def test_auto_on_a_cpu_is_torch_and_triton_says_what_it_needs():
@@ -65,7 +66,9 @@ except ValueError as error:
 
 
 def test_import_is_light():
-    loaded = python("import sys, torch; before = set(sys.modules); import pat_triton; print(*set(sys.modules) - before)")
+    loaded = python(
+        "import sys, torch; before = set(sys.modules); import pat_triton; print(*set(sys.modules) - before)"
+    )
     roots = {name.split(".")[0] for name in loaded.split()}
     assert not roots & {"triton", "reference", "benchmarks", "matplotlib", "rich", "PIL"}
 

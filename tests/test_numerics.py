@@ -136,7 +136,7 @@ def test_empty_batch(shape, reduction, path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_class_absent_from_an_image(path):
-    """PAT's 1 / S would be 1 / 0; the class-balanced weights of absent classes are 0, the others sum to their number."""
+    """PAT's 1 / S would be 1 / 0; absent classes' balanced weights are 0, the others sum to their number."""
     from pat_triton.weights import Census, EffectiveNumber, MaskSize
 
     sizes = torch.tensor([[3, 0, 5], [1, 0, 0]])

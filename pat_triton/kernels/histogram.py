@@ -8,9 +8,7 @@ from .views import tile
 
 
 @triton.jit
-def histogram_kernel(
-    target, counts, shape, ignore_index, L: tl.constexpr, BINS: tl.constexpr, PIXELS: tl.constexpr
-):
+def histogram_kernel(target, counts, shape, ignore_index, L: tl.constexpr, BINS: tl.constexpr, PIXELS: tl.constexpr):
     """counts is int64 [B, L + 1]; wrong labels in the last column. BINS >= L + 2.
 
     Integer atomics: the order of additions cannot change the sums.

@@ -38,9 +38,7 @@ def run(
 ) -> Result:  # fmt: skip
     device, compute, L = logits.device, problem.weights.dtype, logits.shape[1]
     wide = compute == torch.float64
-    tile = tiles.loss_tile(
-        L, problem.tables.unchanged, logits.stride(1) == 1, wide, tiles.warp_size(device)
-    )
+    tile = tiles.loss_tile(L, problem.tables.unchanged, logits.stride(1) == 1, wide, tiles.warp_size(device))
     programs = _programs(target, tile.PIXELS)
 
     grad = torch.empty_like(logits) if gradient or grad_output is not None else None

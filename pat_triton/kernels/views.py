@@ -36,8 +36,7 @@ def views(*tensors: torch.Tensor | None, rank: int) -> tuple[tuple[int, int, int
     n0, n1, n2 = sizes + [1] * (3 - len(sizes))
     padded = iter([*s, 0, 0][:3] for s in strides)
     made = [
-        None if t is None else View(t, t.stride(0), t.stride(1) * (t.ndim == rank + 2), *next(padded))
-        for t in tensors
+        None if t is None else View(t, t.stride(0), t.stride(1) * (t.ndim == rank + 2), *next(padded)) for t in tensors
     ]
     return (n0, n1, n2), made
 

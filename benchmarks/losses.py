@@ -1,0 +1,119 @@
+"""Time and peak memory of loss + gradient, every loss beside its rivals on the same tensors: ``losses``."""
+
+import argparse
+import dataclasses
+import json
+import platform
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import pat_triton
+
+from . import eager
+from .cost import Cost, Loss, costs, disagreement
+
+NAMES = (
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "ClassBalancedLoss",
+    "ClassBalancedFocalLoss",
+    "BalancedSoftmaxLoss",
+    "LDAMLoss",
+    "BLVLoss",
+    "PATLoss",
+)
+BASE = "F.cross_entropy"
+# No speed is reported while ours and the same formula in eager torch disagree by more than this share
+# of the largest gradient: fp32, different order of summation.
+AGREEMENT = 1e-5
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser("losses", help="time and memory of every loss beside its rivals")
+    parser.add_argument("--shape", type=int, nargs=4, default=(2, 19, 512, 1024), metavar=("B", "L", "H", "W"))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.save is not None and args.save.exists():
+        raise ValueError(f"--save: {args.save} exists")
+    device = torch.device(args.device)
+    logits, target = example(args.shape, device)
+    check(logits, target)
+    measured = costs(contestants(logits, target), logits, target)
+    Console().print(table(measured, args.shape, device))
+    if args.save is not None:
+        args.save.parent.mkdir(parents=True, exist_ok=True)
+        args.save.write_text(json.dumps(record(measured, args.shape, device), indent=1) + "\n")
+
+
+def example(shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random fp32 logits that require a gradient, and int64 labels, a tenth of the rows ignored."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(*shape, generator=generator)
+    target = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator)
+    target[:, : shape[2] // 10] = 255
+    return logits.to(device).requires_grad_(), target.to(device)
+
+
+def contestants(logits: Tensor, target: Tensor) -> dict[str, Loss]:
+    counts = torch.bincount(target[target != 255], minlength=logits.shape[1])
+    rivals: dict[str, Loss] = {
+        BASE: eager.cross_entropy,
+        "PAT, eager": eager.pat,
+        "PAT, released": eager.pat_release,
+        "BLV, torch noise": partial(eager.blv, class_counts=counts),
+    }
+    return rivals | {name: getattr(pat_triton, name)().to(logits.device) for name in NAMES}
+
+
+def check(logits: Tensor, target: Tensor) -> None:
+    pairs: dict[str, tuple[Loss, Loss]] = {
+        "cross-entropy": (pat_triton.CrossEntropyLoss(), eager.cross_entropy),
+        "PAT": (pat_triton.PATLoss(), eager.pat),
+        "released PAT": (pat_triton.PATLoss(variant="release"), eager.pat_release),
+    }
+    for name, (ours, theirs) in pairs.items():
+        difference = disagreement(ours, theirs, logits, target)
+        if not difference <= AGREEMENT:
+            raise ValueError(f"{name}: gradients differ by {difference:.2g} of the largest; no speed is reported")
+
+
+def table(measured: dict[str, Cost], shape: tuple[int, ...], device: torch.device) -> Table:
+    made = Table(
+        title=f"loss + gradient, {'x'.join(map(str, shape))} fp32 on {machine(device)}",
+        caption=f"of F.c_e: share of {BASE}'s time; extra peak: in logits-sized buffers",
+    )
+    for column in ("", "ms", "min-max", "of F.c_e", "extra peak"):
+        made.add_column(column, justify="left" if not column else "right")
+    base = measured[BASE].seconds
+    for name, c in measured.items():
+        spread = f"{c.fastest * 1e3:.1f}-{c.slowest * 1e3:.1f}"
+        made.add_row(name, f"{c.seconds * 1e3:.1f}", spread, f"{c.seconds / base:.2f}", f"{c.copies:.2f} x")
+    return made
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"
+
+
+def record(measured: dict[str, Cost], shape: tuple[int, ...], device: torch.device) -> dict[str, object]:
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "device": machine(device),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "shape": list(shape),
+        "dtype": "float32",
+        "costs": {name: dataclasses.asdict(c) for name, c in measured.items()},
+    }
