@@ -117,3 +117,21 @@ def record(measured: dict[str, Cost], shape: tuple[int, ...], device: torch.devi
         "dtype": "float32",
         "costs": {name: dataclasses.asdict(c) for name, c in measured.items()},
     }
+
+
+def markdown(file: Path) -> str:
+    """A saved record as the README shows it."""
+    saved = json.loads(file.read_text())
+    base = saved["costs"][BASE]["seconds"]
+    shape = "x".join(map(str, saved["shape"]))
+    lines = [
+        f"{shape}, {saved['dtype']}, loss + gradient, {saved['device']}, torch {saved['torch']}, {saved['date']}:",
+        "",
+        f"| | ms, median | min-max | of `{BASE}` | extra peak memory, x logits |",
+        "|---|---|---|---|---|",
+    ]
+    for name, c in saved["costs"].items():
+        ms, low, high = (c[k] * 1e3 for k in ("seconds", "fastest", "slowest"))
+        share = c["seconds"] / base
+        lines.append(f"| {name} | {ms:.1f} | {low:.1f}-{high:.1f} | {share:.2f} | {c['copies']:.2f} |")
+    return "\n".join(lines) + "\n"

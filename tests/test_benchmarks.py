@@ -1,0 +1,158 @@
+"""The jobs run, small, and say clearly what is wrong with a data folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import losses
+from benchmarks.__main__ import main
+from benchmarks.cost import costs
+from benchmarks.data import load
+
+
+@pytest.fixture(autouse=True)
+def poison():
+    """The models are not ours to poison: pooling and batch norm of torch itself use empty memory."""
+
+
+@pytest.fixture
+def job(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["benchmarks", *map(str, arguments)])
+        code = main()
+        return code, capsys.readouterr()
+
+    return run
+
+
+def camvid(root, splits=("train", "val"), size=(24, 32)):
+    rng = np.random.default_rng(0)
+    for split in splits:
+        for folder in (split, f"{split}annot"):
+            (root / folder).mkdir(parents=True)
+        for i in range(3):
+            image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            Image.fromarray(image).save(root / split / f"{i}.jpg")
+            labels = rng.integers(0, 12, size, dtype=np.uint8)
+            Image.fromarray(labels).save(root / f"{split}annot" / f"{i}.png")
+    return root
+
+
+def test_train_on_drawn_scenes(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.data.NUMBER_OF_SCENES", {"train": 6, "val": 5})
+    for _ in range(2):  # the second run overwrites nothing
+        code, out = job("train", "--size", 32, 64, "--steps", 2, "--width", 4, "--out", tmp_path)
+        assert code == 0, out.err
+        for row in ("mean, tail", "pixel accuracy", "loss, ms a step: ours", "peak MiB", "pedestrian"):
+            assert row in out.out
+    runs = sorted(tmp_path.iterdir())
+    assert len(runs) == 2
+    for run in runs:
+        with Image.open(run / "predictions.png") as picture:
+            assert picture.width > 500
+        results = json.loads((run / "results.json").read_text())
+        assert results["versions"]["torch"] == torch.__version__
+
+
+def test_the_same_seed_draws_the_same_scenes(monkeypatch):
+    monkeypatch.setattr("benchmarks.data.NUMBER_OF_SCENES", {"train": 3, "val": 2})
+    a, b, c = (load("scenes", None, (32, 64), seed) for seed in (1, 1, 2))
+    assert torch.equal(a.train.images, b.train.images)
+    assert torch.equal(a.val.labels, b.val.labels)
+    assert not torch.equal(a.train.images, c.train.images)
+
+
+def test_scenes_have_a_long_tail(monkeypatch):
+    monkeypatch.setattr("benchmarks.data.NUMBER_OF_SCENES", {"train": 60, "val": 1})
+    data = load("scenes", None, (64, 128), 0)
+    assert data.counts.min() > 0
+    assert data.counts.max() / data.counts.min() > 100
+    assert (data.train.labels == 255).any()
+
+
+def test_camvid(job, tmp_path):
+    root = camvid(tmp_path / "camvid")
+    arguments = ("--data", "camvid", "--root", root, "--size", 24, 32, "--steps", 2, "--width", 4)
+    code, out = job("train", *arguments, "--out", tmp_path / "runs")
+    assert code == 0, out.err
+    data = load("camvid", root, (24, 32), 0)
+    with Image.open(root / "trainannot" / "0.png") as image:
+        raw = np.asarray(image)
+    assert np.array_equal(data.train.labels[0], np.where(raw == 11, 255, raw))
+
+
+def test_cityscapes_ids_become_train_ids(tmp_path):
+    ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+    for split in ("train", "val"):
+        for kind in ("leftImg8bit", "gtFine"):
+            (tmp_path / kind / split / "ulm").mkdir(parents=True)
+        raw = np.arange(34, dtype=np.uint8).reshape(2, 17)
+        Image.fromarray(raw).save(tmp_path / f"gtFine/{split}/ulm/ulm_0_0_gtFine_labelIds.png")
+        Image.new("RGB", (17, 2)).save(tmp_path / f"leftImg8bit/{split}/ulm/ulm_0_0_leftImg8bit.png")
+    labels = load("cityscapes", tmp_path, (2, 17), 0).train.labels.flatten().tolist()
+    assert labels == [ids.index(i) if i in ids else 255 for i in range(34)]
+
+
+BROKEN = {
+    "no such folder; --data camvid expects": lambda root: (
+        [f.unlink() for f in (root / "valannot").iterdir()] and (root / "valannot").rmdir()
+    ),
+    "no such file, expected the labels of": lambda root: (root / "trainannot/1.png").unlink(),
+    "bytes that cannot be decoded": lambda root: (root / "train/1.jpg").write_bytes(
+        (root / "train/1.jpg").read_bytes()[:200]
+    ),
+    "found 10 x 20 pixels, expected 24 x 32, the size of": lambda root: Image.new("L", (20, 10)).save(
+        root / "trainannot/2.png"
+    ),
+    "found the label ids 77, expected those of camvid: 0 to 11": lambda root: Image.new("L", (32, 24), 77).save(
+        root / "trainannot/2.png"
+    ),
+    "found pixels of mode RGB, expected labels of one byte a pixel": lambda root: Image.new("RGB", (32, 24)).save(
+        root / "trainannot/2.png"
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_broken_data(message, job, tmp_path):
+    root = camvid(tmp_path / "camvid")
+    BROKEN[message](root)
+    code, out = job("train", "--data", "camvid", "--root", root, "--size", 24, 32, "--out", tmp_path / "runs")
+    assert code == 2
+    assert message in out.err
+    assert "Traceback" not in out.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_options_that_cannot_be_used(job, tmp_path):
+    assert "--data camvid needs --root" in job("train", "--data", "camvid")[1].err
+    assert "--device: got 'gpu'" in job("train", "--device", "gpu")[1].err
+    (tmp_path / "taken.json").touch()
+    assert "taken.json exists" in job("losses", "--save", tmp_path / "taken.json")[1].err
+
+
+def test_losses(job, tmp_path):
+    code, out = job("losses", "--shape", 1, 5, 16, 24, "--save", tmp_path / "new" / "losses.json")
+    assert code == 0, out.err
+    saved = json.loads((tmp_path / "new" / "losses.json").read_text())
+    assert set(losses.NAMES) < set(saved["costs"])
+
+
+def test_no_speed_on_a_red_check(job, monkeypatch):
+    monkeypatch.setattr("benchmarks.eager.pat", lambda z, y: torch.nn.functional.cross_entropy(z, y, ignore_index=255))
+    code, out = job("losses", "--shape", 1, 5, 16, 24)
+    assert code == 2
+    assert "no speed is reported" in out.err
+
+
+def test_the_peak_counts_what_is_alive_at_once():
+    logits = torch.zeros(1, 4, 256, 256, requires_grad=True)
+
+    def twice(z, _):
+        return ((z + 1) * 2).sum()  # two copies alive; the gradient's one comes after
+
+    measured = costs({"twice": twice}, logits, torch.zeros(1))["twice"]
+    assert 1.9 < measured.copies < 2.2

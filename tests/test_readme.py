@@ -1,0 +1,49 @@
+"""The README is executed: every Python block runs, and its commands are the ones that CI runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_code_runs(number, tmp_path):
+    """From a file, because Triton reads the source of a kernel; in the interpreter where there is no GPU."""
+    file = tmp_path / f"block_{number}.py"
+    file.write_text(BLOCKS[number])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(file)], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_ci_runs_the_readmes_test_command():
+    (command,) = re.findall(r"<!-- test command -->\n```sh\n(.*?)```", README, re.S)
+    extraction = re.search(r"sed -n .*README\.md", (ROOT / ".ci/run").read_text()).group()
+    printed = subprocess.run(["bash", "-c", extraction], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert printed.stdout == command
+    assert "-c constraints.txt" in command
+
+
+def test_every_loss_is_in_the_table():
+    import pat_triton
+
+    for name in pat_triton.__all__:
+        if name.endswith("Loss"):
+            assert f"`{name}" in README
+
+
+def test_the_figures_are_those_measured():
+    """Each row of the numbers table is generated from the committed JSON."""
+    from benchmarks.losses import markdown
+
+    start, end = README.index("<!-- figures -->\n") + len("<!-- figures -->\n"), README.index("<!-- end -->")
+    assert README[start:end] == markdown(ROOT / "benchmarks/results/cpu-losses.json")
