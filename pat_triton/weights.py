@@ -32,7 +32,7 @@ class Census:
         self.weight = None if weight is None else statistics(weight)
         self.images, self.classes = logits.shape[:2]
         self.pixels = logits[:, 0].numel()
-        self._like = logits
+        self._device = logits.device
 
     @cached_property
     def histogram(self) -> Tensor:
@@ -52,7 +52,7 @@ class Census:
 
     def ones(self) -> Tensor:
         """(L,) ones in the statistics' dtype."""
-        return statistics(torch.ones(self.classes, device=self._like.device))
+        return statistics(torch.ones(self.classes, device=self._device))
 
 
 Rule = Callable[[Census], tuple[Tensor, Tensor | float]]

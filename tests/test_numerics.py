@@ -3,7 +3,21 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, LOSSES, PATHS, PLANS, SHAPE, Loss, assert_close, distance, example, expected, run
+from cases import (
+    EXACT,
+    GPU,
+    LOSSES,
+    PATHS,
+    PLANS,
+    SHAPE,
+    Loss,
+    assert_close,
+    distance,
+    example,
+    expected,
+    run,
+    tiled,
+)  # fmt: skip
 
 import pat_triton
 
@@ -63,6 +77,19 @@ def test_impossible_classes(loss, path):
     assert_close("loss", value, truth, 1e-5)
     assert (grad[:, 4] == 0).all()
     assert_close("gradient", grad[:, [0, 1, 2, 3, 5, 6, 7]], slope, 1e-5)
+
+
+def test_impossible_classes_before_improbable_ones(monkeypatch):
+    """A streamed column whose first block is all -inf must not be measured against 0."""
+    logits, target = example((1, 7, 2, 3), torch.float32)
+    logits[:, :4] = -torch.inf
+    logits[:, 4:] -= 1000
+    target[:] = 5
+    truth, slope = expected(Loss("PATLoss"), logits.double(), target)
+    with tiled(monkeypatch, CLASSES=4, PIXELS=16, num_warps=1):
+        value, grad = run(Loss("PATLoss"), ("triton", GPU), logits, target)
+    assert_close("loss", value, truth, 1e-4)
+    assert_close("gradient", grad, slope, 1e-4)
 
 
 @pytest.mark.parametrize("path", PATHS)

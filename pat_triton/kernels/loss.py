@@ -9,7 +9,7 @@ read a second time for the gradient.
 import triton
 import triton.language as tl
 
-from .pixel import adjusted, at_label, label
+from .pixel import adjusted, at_label, finite, label
 from .views import offsets, tile
 
 
@@ -31,13 +31,12 @@ def loss_kernel(
     for first in range(0, L, CLASSES):
         is_label = (first + tl.arange(0, CLASSES))[:, None] == y[None, :]
         a = adjusted(logits, where, tables, noise, b, pixel, inside, y, first, L, DISTRIBUTION, COMPUTE, CLASSES)
-        # A block of impossible classes, all -inf, must not give -inf - -inf.
         higher = tl.maximum(top, tl.max(a, 0))
-        higher = tl.where(higher == -float("inf"), 0.0, higher)
-        e = tl.exp(a - higher[None, :])
-        others = others * tl.exp(top - higher) + tl.sum(tl.where(is_label, 0.0, e), 0)
+        e = tl.exp(a - finite(higher)[None, :])
+        others = others * tl.exp(top - finite(higher)) + tl.sum(tl.where(is_label, 0.0, e), 0)
         label_a += tl.sum(tl.where(is_label, a, 0.0), 0)
         top = higher
+    top = finite(top)
     u, p, q, total = at_label(label_a, top, others)
     value, slope = CURVE(u, p, q, *parameters)
 

@@ -62,6 +62,12 @@ def adjusted(
 
 
 @triton.jit
+def finite(top):
+    """A maximum to subtract: where all classes so far are impossible, 0 for -inf, which would give nan."""
+    return tl.where(top == -float("inf"), 0.0, top)
+
+
+@triton.jit
 def log1p(x):
     """For x >= 0, accurate for small x: the rounding of 1 + x cancels in log(w) / (w - 1)."""
     w = 1 + x
