@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def test_everything_compiles(codes):
     assert len(losses(codes)) == 3 * 2 * (4 + 2 + 2) + 3  # L, dtype, plans of each adjustment; then each curve
 
 
+@pytest.mark.skipif(
+    f"triton=={version('triton')}\n" not in (ROOT / "constraints.txt").read_text(),
+    reason="registers are the compiler's to allocate: gated on the pinned Triton",
+)
 def test_nothing_spills(codes):
     assert [c for c in codes if c["spills"]] == []
 

@@ -38,7 +38,8 @@ def run(
 ) -> Result:  # fmt: skip
     device, compute, L = logits.device, problem.weights.dtype, logits.shape[1]
     wide = compute == torch.float64
-    tile = tiles.loss_tile(L, problem.tables.unchanged, logits.stride(1) == 1, wide, tiles.warp_size(device))
+    flat = logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+    tile = tiles.loss_tile(L, problem.tables.unchanged, flat, wide, tiles.warp_size(device))
     programs = _programs(target, tile.PIXELS)
 
     grad = torch.empty_like(logits) if gradient or grad_output is not None else None

@@ -18,16 +18,17 @@ RESIDENT = 1024
 STREAMED = 32
 
 
-def loss_tile(L: int, plain: bool, inner: bool, wide: bool, warp: int) -> Tile:
-    """The tile of the loss kernel for L classes: ``plain`` without adjustment, ``inner`` where classes
-    lie side by side (channels_last), ``wide`` for fp64.
+def loss_tile(L: int, plain: bool, flat: bool, wide: bool, warp: int) -> Tile:
+    """The tile of the loss kernel for L classes: ``plain`` without adjustment, ``flat`` where an
+    image's pixels lie in one run, ``wide`` for fp64.
 
-    Chosen from machine code: the most pixels a thread without spills on sm_80, sm_90 and gfx942,
-    and 128-bit accesses in fp32 and bf16.
+    Chosen from machine code (Triton 3.9): the most pixels a thread without spills on sm_80, sm_90
+    and gfx942, and 128-bit accesses in fp32 and bf16.
     """
     classes = max(4, triton.next_power_of_2(L))  # one Philox call serves four classes
-    if inner:
-        # Threads lie along the classes: a column spans a warp or more, 16 elements a thread.
+    if not flat:
+        # channels_last, or a crop: no 16-byte runs of pixels, and Triton may lay threads along the
+        # classes, so that a column spans a warp or more. 16 elements a thread.
         classes = min(classes, RESIDENT)
         tile = Tile(classes, 2048 // classes, 4)
     elif L > RESIDENT:
