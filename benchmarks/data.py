@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .canvas import VOID
 from .catalogue import FOLDERS, SCENES, Classes
-from .folders import Layout
+from .folders import Layout, Pair
 from .scenes import scene
 
 Sample = tuple[np.ndarray, np.ndarray]
@@ -74,7 +74,9 @@ def load(name: str, root: Path | None, size: tuple[int, int], seed: int) -> Data
     if root is None:
         raise ValueError(f"--data {name} needs --root, the folder of the data set")
     layout, classes = FOLDERS[name]
-    return Data(classes, *(_read(layout, root, split, size) for split in ("train", "val")))
+    # Every file is known to be there before the first is read, which can take minutes.
+    pairs = {split: layout.pairs(root, split) for split in ("train", "val")}
+    return Data(classes, *(_read(layout, split, pairs[split], size) for split in pairs))
 
 
 def _draw(split: str, size: tuple[int, int], seed: int) -> Split:
@@ -83,10 +85,13 @@ def _draw(split: str, size: tuple[int, int], seed: int) -> Split:
     return _stack(samples, f"drawing {split}", count, size)
 
 
-def _read(layout: Layout, root: Path, split: str, size: tuple[int, int]) -> Split:
-    pairs = layout.pairs(root, split)
+def _read(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int]) -> Split:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return _stack(pool.map(lambda pair: layout.read(pair, size), pairs), f"reading {split}", len(pairs), size)
+        samples = pool.map(lambda pair: layout.read(pair, size), pairs)
+        result = _stack(samples, f"reading {split}", len(pairs), size)
+    if bool((result.labels == VOID).all()):
+        raise ValueError(f"{pairs[0][1].parent}: found no labelled pixel in {split}, expected some")
+    return result
 
 
 def _stack(samples: Iterable[Sample], what: str, count: int, size: tuple[int, int]) -> Split:

@@ -35,7 +35,7 @@ class Layout:
         folder, label_folder = (root / part.format(split=split) for part in (self.images, self.labels))
         for path in (root, folder, label_folder):
             if not path.is_dir():
-                expected = f"{self.images}/*{self.image_end} and {self.labels}/*{self.label_end}"
+                expected = f"{self.images}/*{self.image_end} and {self.labels}/*{self.label_end}".format(split="SPLIT")
                 raise FileNotFoundError(f"{path}: no such folder; --data {self.name} expects {expected} below --root")
         images = sorted(folder.rglob(f"*{self.image_end}"))
         if not images:

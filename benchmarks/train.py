@@ -32,7 +32,7 @@ class Budget:
 
 BUDGETS = {
     "scenes": Budget((128, 256), 720, 2),
-    "camvid": Budget((180, 240), 900, 2),
+    "camvid": Budget((120, 160), 600, 6),
     "cityscapes": Budget((256, 512), 4000, 8),
 }
 
@@ -56,7 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--batch", type=_positive, metavar="N", help="images in a step")
     parser.add_argument("--width", type=_positive, default=16, metavar="N", help="channels at full resolution")
     parser.add_argument("--lr", type=float, default=4e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0, help="of scenes, weights and batches")
+    parser.add_argument("--seed", type=_natural, default=0, help="of scenes, weights and batches")
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of the run's folder")
     parser.set_defaults(run=run)
@@ -135,7 +135,10 @@ def _device(name: str) -> torch.device:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return number
+    return _natural(text, 1)
+
+
+def _natural(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least}")
+    return int(text)
