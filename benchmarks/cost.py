@@ -28,7 +28,7 @@ def costs(losses: Mapping[str, Loss], logits: Tensor, target: Tensor) -> dict[st
     """logits (B, L, H, W) that require a gradient, target (B, H, W)."""
     steps = {name: partial(_step, loss, logits, target) for name, loss in losses.items()}
     peaks = {name: peak_bytes(step, logits.device) for name, step in steps.items()}
-    taken = times(steps, logits.device, repeats=15)
+    taken = times(steps, logits.device, repeats=9)
     return {
         name: Cost(statistics.median(t), min(t), max(t), peaks[name], peaks[name] / logits.nbytes)
         for name, t in taken.items()

@@ -8,15 +8,15 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def times(steps: Mapping[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, list[float]]:
-    """Seconds of ``repeats`` calls of each, after one to warm up; on a GPU by events on its stream.
+    """Seconds of ``repeats`` calls of each; on a GPU by events on its stream.
 
-    In turn, so that a machine which slows down for a while slows all of them down.
+    In turn, so that a machine which slows down for a while slows all of them down; and each after an
+    untimed call of its own, so that none pays for the memory its neighbour gave back to the system.
     """
-    for step in steps.values():
-        step()
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
         for name, step in steps.items():
+            step()
             taken[name].append(_cuda_seconds(step) if device.type == "cuda" else _seconds(step))
     return taken
 
