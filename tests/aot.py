@@ -31,10 +31,10 @@ PLANS = {
 }
 
 
-def problem(curve, adjustment, L):
+def problem(curve, adjustment, L, compute=torch.float32):
     seed = torch.empty(2, dtype=torch.int64, device="meta")
-    tables = ADJUSTMENTS[adjustment](torch.empty(L, device="meta"))
-    return Problem(curve, tables, torch.empty(2, L, device="meta"), seed if tables.noise else None, 255)
+    tables = ADJUSTMENTS[adjustment](torch.empty(L, dtype=compute, device="meta"))
+    return Problem(curve, tables, torch.empty(2, L, dtype=compute, device="meta"), seed if tables.noise else None, 255)
 
 
 def emit(target, call, **what):
@@ -53,11 +53,12 @@ def main(target):
                     p = problem(Exponential(), adjustment, L)
                     what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": plan}
                     emit(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
-    logits = torch.empty(2, 19, *SIZE, device="meta")
-    for name, curve in CURVES.items():
-        p = problem(curve(), "none", 19)
-        emit(target, lambda p=p: path.run(logits, labels, p, gradient=True), L=19, dtype="torch.float32", curve=name,
-             adjustment="none", plan="one_pass")  # fmt: skip
+    for compute in (torch.float32, torch.float64):
+        logits = torch.empty(2, 19, *SIZE, dtype=compute, device="meta")
+        for name, curve in CURVES.items():
+            p = problem(curve(), "none", 19, compute)
+            what = {"L": 19, "dtype": str(compute), "curve": name, "adjustment": "none", "plan": "one_pass"}
+            emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
     for dtype in DTYPES:
         emit(target, lambda d=dtype: path.rescale(logits.to(d), torch.empty((), device="meta")), dtype=str(dtype))
     # Layouts without 16-byte runs of pixels: odd sizes, channels_last, a crop.

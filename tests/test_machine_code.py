@@ -31,7 +31,9 @@ def losses(codes):
 def test_everything_compiles(codes):
     kernels = {c["kernel"] for c in codes}
     assert kernels == {"loss_kernel", "histogram_kernel", "rescale_kernel"}
-    assert len(losses(codes)) == 3 * 2 * (4 + 2 + 2) + 3  # L, dtype, plans of each adjustment; then each curve
+    assert (
+        len(losses(codes)) == 3 * 2 * (4 + 2 + 2) + 2 * 3
+    )  # L, dtype, plans of each adjustment; each curve in fp32 and fp64
 
 
 @pytest.mark.skipif(

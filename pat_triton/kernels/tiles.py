@@ -39,8 +39,8 @@ def loss_tile(L: int, plain: bool, flat: bool, wide: bool, warp: int) -> Tile:
         tile = Tile(classes, 128, 4)
     else:
         # With two warps every column lies in one thread: nothing is exchanged, and the rows past L
-        # cost nothing. The tables of an adjustment leave too few registers for that.
-        tile = Tile(classes, 256, 2 if plain else 4)
+        # cost nothing. The tables of an adjustment, or fp64, leave too few registers for that.
+        tile = Tile(classes, 256, 2 if plain and not wide else 4)
     return tile._replace(PIXELS=tile.PIXELS // 2) if wide else tile
 
 
