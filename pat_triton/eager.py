@@ -54,7 +54,8 @@ def run(
         term = chunk.softmax()
         if terms is not None:
             terms[b][where] = term.view(terms[b][where].shape)
-        sums.append(term.sum())
+        if grad_output is None:
+            sums.append(term.sum())
         if grad is not None:
             chunk.write(grad[b][:, *where], None if factor is None else factor[b][where])
     if grad_output is not None:

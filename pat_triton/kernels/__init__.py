@@ -2,5 +2,5 @@
 
 Layers, each importing only those before it: ``views`` and ``philox`` (device steps and their host
 twins), ``curves``, ``pixel`` (the steps at one pixel), ``loss`` / ``histogram`` / ``rescale`` (a
-kernel and its launch), ``tiles`` (the only tuning table). ``triton_path`` gathers them for ``ops``.
+kernel each), ``tiles`` (the only tuning table), ``launch``. ``path`` gathers them for ``ops``.
 """
