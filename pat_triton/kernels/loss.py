@@ -9,7 +9,7 @@ read a second time for the gradient.
 import triton
 import triton.language as tl
 
-from .pixel import adjusted, at_label, finite, label
+from .pixel import adjusted, at_label, entries, finite, label
 from .views import offsets, tile
 
 
@@ -53,7 +53,7 @@ def loss_kernel(
             e = tl.exp(a - top[None, :])
             g = tl.where(is_label, (pull * q)[None, :], e * (-pull / total)[None, :])
             if tables.scale is not None:
-                g *= tl.load(tables.scale + classes, mask=classes < L, other=1.0)[:, None]
+                g *= entries(tables.scale, classes, 1.0, L)
             g = tl.where(ignored[None, :], 0.0, g)
             known = (classes < L)[:, None] & inside[None, :]
             tl.store(gradient.pointer + at[None, :] + classes.to(tl.int64)[:, None] * gradient.label, g, mask=known)

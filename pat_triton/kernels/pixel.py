@@ -39,6 +39,12 @@ def label(target, shape, b, pixel, inside, ignore_index, L: tl.constexpr):
 
 
 @triton.jit
+def entries(table, classes, other, L: tl.constexpr):
+    """[CLASSES, 1] entries of an [L] table, ``other`` past the end."""
+    return tl.load(table + classes, mask=classes < L, other=other)[:, None]
+
+
+@triton.jit
 def adjusted(
     logits, where, tables, noise, b, pixel, inside, y, first,
     L: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr,
@@ -49,14 +55,14 @@ def adjusted(
     known = (classes < L)[:, None] & inside[None, :]
     a = tl.load(logits.pointer + at, mask=known, other=-float("inf")).to(COMPUTE)
     if tables.offset is not None:
-        a += tl.load(tables.offset + classes, mask=classes < L, other=0.0)[:, None]
+        a += entries(tables.offset, classes, 0.0, L)
     if tables.margin is not None:
-        margin = tl.load(tables.margin + classes, mask=classes < L, other=0.0)[:, None]
+        margin = entries(tables.margin, classes, 0.0, L)
         a -= tl.where(classes[:, None] == y[None, :], margin, 0.0)
     if tables.scale is not None:
-        a *= tl.load(tables.scale + classes, mask=classes < L, other=1.0)[:, None]
+        a *= entries(tables.scale, classes, 1.0, L)
     if tables.variation is not None:
-        variation = tl.load(tables.variation + classes, mask=classes < L, other=0.0)[:, None]
+        variation = entries(tables.variation, classes, 0.0, L)
         a += variation * magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(COMPUTE)
     return a
 
