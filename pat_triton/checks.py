@@ -110,7 +110,7 @@ def _name(t: Tensor) -> str:
 
 
 def target(y: Any, z: Tensor) -> Tensor:
-    """The target as (B, *spatial), a view; ``z`` are checked logits."""
+    """The target as (B, *spatial), a view; ``z`` are checked logits, which may be of another 2-D size."""
     if not isinstance(y, Tensor):
         raise TypeError(f"target: expected a torch.Tensor, got {type(y).__name__}")
     if y.shape == z.shape and y.shape[1] != 1:
@@ -125,15 +125,21 @@ def target(y: Any, z: Tensor) -> Tensor:
         )
     if y.ndim == z.ndim and y.shape[1] == 1:
         y = y.squeeze(1)
-    expected = (z.shape[0], *z.shape[2:])
-    if tuple(y.shape) != expected:
+    expected, got = (z.shape[0], *z.shape[2:]), tuple(y.shape)
+    if got != expected and not _resizable(got, expected):
         raise ValueError(
             f"target: expected shape {expected} or {(expected[0], 1, *expected[1:])} for logits of shape "
-            f"{tuple(z.shape)}, got {tuple(y.shape)}{_mismatch(tuple(y.shape), expected)}"
+            f"{tuple(z.shape)}, got {got}{_mismatch(got, expected)}"
         )
     if y.device != z.device:
         raise ValueError(f"target: expected on {z.device} like the logits, got {y.device}")
     return y
+
+
+def _resizable(got: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether logits (B, h, w) can be resized to a target (B, H, W)."""
+    same_batch = len(got) == len(expected) == 3 and got[0] == expected[0]
+    return same_batch and got[1:] != expected[:0:-1] and 0 not in expected[1:]
 
 
 def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
@@ -143,7 +149,28 @@ def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
         return ": another batch size"
     if got[1:] == expected[:0:-1]:
         return ": is the target transposed?"
-    return ": resize the logits to the target's size, F.interpolate(logits, target.shape[1:], mode=...)"
+    if 0 in expected:
+        return ": there are no logits to resize"
+    return ": only logits (B, L, h, w) are resized to their target's size"
+
+
+def size(value: Any) -> torch.Size:
+    """(H, W) as two ints above 0."""
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise TypeError(f"size: expected (height, width), got {value!r}")
+    height, width = (index("size", v) for v in value)
+    if min(height, width) < 1:
+        raise ValueError(f"size: expected a height and a width above 0, got {tuple(value)}")
+    return torch.Size((height, width))
+
+
+def classes(num_classes: Any, z: Tensor) -> int:
+    if index("num_classes", num_classes) != z.shape[1]:
+        raise ValueError(
+            f"num_classes: expected {z.shape[1]}, one for each channel of logits of shape {tuple(z.shape)}, "
+            f"got {num_classes}"
+        )
+    return int(num_classes)
 
 
 def ignored(ignore_index: int, classes: int) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, overload
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from .curves import CrossEntropy, Curve, as_curve
 from .ops import apply
 from .paths import choose
 from .problem import Problem
+from .resize import resize
 from .weights import Census, Pixel, Rule, weight_table
 
 Reduction = Literal["mean", "sum", "none"]
@@ -23,6 +24,10 @@ Gradient = Literal["auto", "one_pass", "recompute"]
 
 # Where looking at the labels costs no synchronisation with the host.
 CHECKED_DEVICES = ("cpu",)
+
+
+def checks_labels(device: torch.device, validate: bool) -> bool:
+    return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
 
 
 class Common(TypedDict, total=False):
@@ -49,6 +54,23 @@ class Options(Weighted, Counted, total=False):
     """All of them."""
 
 
+class Statistics(NamedTuple):
+    """What a call with ``return_stats=True`` also returns, by image and class: (B, L) on the logits' device.
+
+    loss: the sum of the loss's terms over the class's pixels, float32 (float64 for float64 logits),
+        weights and reduction included: they add up to the loss.
+    labelled: pixels of the class, int64.
+    predicted: labelled pixels whose largest logit is the class's (the first, where several are), int64.
+        Of the logits as they came: without margin, offset or variation.
+    correct: those that are of the class, int64.
+    """
+
+    loss: Tensor
+    labelled: Tensor
+    predicted: Tensor
+    correct: Tensor
+
+
 class SegmentationLoss(nn.Module):
     """A segmentation loss made of three parts.
 
@@ -61,6 +83,9 @@ class SegmentationLoss(nn.Module):
     - logits: (B, L, *spatial), one to three spatial dimensions, float16, bfloat16, float32 or
       float64, any strides; 16-bit logits are read as they are, also under autocast.
     - target: (B, *spatial) or (B, 1, *spatial), uint8, int16, int32 or int64, any strides.
+    - logits (B, L, h, w) of another size than their target (B, H, W) are resized bilinearly on the way,
+      as by ``F.interpolate``, in float32; no tensor of L channels and H x W pixels is made, and the
+      gradient is that of the logits as they came.
     - returns a scalar, or (B, *spatial) for ``reduction="none"``: float32 (float64 for float64
       logits). The gradient has the logits' dtype. There is no second derivative: using one raises
       RuntimeError.
@@ -80,8 +105,7 @@ class SegmentationLoss(nn.Module):
             put auxiliary weights and 1 / accumulation steps here.
         class_counts: (L,) pixels of each class in the data set, whole numbers, kept as an int64
             buffer. None: those of the batch.
-        align_corners: reserved for low-resolution logits, as in ``F.interpolate``. Logits and
-            target must have the same spatial size in this version.
+        align_corners: how logits of another size than their target are resized, as in ``F.interpolate``.
         backend: "triton" (the kernels: CUDA, ROCm, XPU), "torch" (anywhere), or "auto".
         gradient: "one_pass" writes the gradient in forward; "recompute" computes it in backward,
             from the logits; "auto" is one_pass, but recompute for float16 (a gradient that already
@@ -134,31 +158,40 @@ class SegmentationLoss(nn.Module):
             "class_counts", None if class_counts is None else checks.counts("class_counts", class_counts)
         )
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """See the class: logits (B, L, *spatial), target (B, *spatial) -> loss."""
+    @overload
+    def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[False] = ...) -> Tensor: ...
+    @overload
+    def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[True]) -> tuple[Tensor, Statistics]: ...
+    def forward(
+        self, logits: Tensor, target: Tensor, return_stats: bool = False
+    ) -> Tensor | tuple[Tensor, Statistics]:
+        """See the class: logits (B, L, *spatial), target (B, *spatial) -> loss, or (loss, ``Statistics``)
+        made in the same pass and without waiting for the device."""
         checks.logits(logits)
         target = checks.target(target, logits)
-        checks.ignored(self.ignore_index, logits.shape[1])
+        classes = logits.shape[1]
+        checks.ignored(self.ignore_index, classes)
         checks.per_class("weight", self.weight, logits)
         checks.per_class("class_counts", self.class_counts, logits)
+        checks.flag("return_stats", return_stats)
 
         path = choose(self.backend, logits.device)
-        classes = logits.shape[1]
         census = Census(
-            lambda: path.histogram(target, classes, self.ignore_index), logits, self.class_counts, self.weight
+            lambda: path.histogram(target, classes, self.ignore_index), logits, target, self.class_counts, self.weight
         )
-        if self._checks_labels(logits.device) and bool(census.histogram[:, -1].any()):
+        if checks_labels(logits.device, self.validate) and bool(census.histogram[:, -1].any()):
             raise checks.wrong_labels(target, classes, self.ignore_index)
-        problem = self._problem(logits, census)
+        problem = self._problem(logits, target, census)
         one_pass = self.gradient == "one_pass" or (
             self.gradient == "auto" and logits.dtype != torch.float16 and self.reduction != "none"
         )
-        return apply(path, logits, target, problem, reduce=self.reduction != "none", one_pass=one_pass)
+        reduce = self.reduction != "none"
+        loss, tally = apply(path, logits, target, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
+        if tally is None:
+            return loss
+        return loss, Statistics(tally.loss, census.sizes, tally.predicted, tally.correct)
 
-    def _checks_labels(self, device: torch.device) -> bool:
-        return device.type in CHECKED_DEVICES or self.validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
-
-    def _problem(self, logits: Tensor, census: Census) -> Problem:
+    def _problem(self, logits: Tensor, target: Tensor, census: Census) -> Problem:
         compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
         tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
         if not self.training:
@@ -170,6 +203,7 @@ class SegmentationLoss(nn.Module):
             weights=table.to(compute).contiguous(),
             seed=noise.draw_seed(logits.device) if tables.noise else None,
             ignore_index=self.ignore_index,
+            resize=resize(logits.shape[2:], target.shape[1:], self.align_corners),
         )
 
     def extra_repr(self) -> str:

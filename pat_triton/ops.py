@@ -6,28 +6,32 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from .problem import Path, Problem
+from .problem import Path, Problem, Tally
 
 
-def apply(path: Path, logits: Tensor, target: Tensor, problem: Problem, *, reduce: bool, one_pass: bool) -> Tensor:
-    """The loss: () if ``reduce``, else (B, *spatial); differentiable once in ``logits``.
+def apply(
+    path: Path, logits: Tensor, target: Tensor, problem: Problem, *, reduce: bool, one_pass: bool, tally: bool
+) -> tuple[Tensor, Tally | None]:
+    """The loss: () if ``reduce``, else (B, *spatial), differentiable once in ``logits``; and its ``tally``.
 
     one_pass: the forward writes the gradient, 1 read + 1 write of the logits. Otherwise the
     backward computes it with grad_output folded in before rounding, 2 reads + 1 write.
     """
     if logits.requires_grad and torch.is_grad_enabled():
-        return _Loss.apply(logits, target, problem, path, reduce, one_pass)[0]
-    loss = path.run(logits, target, problem, reduce=reduce).loss
+        loss, _, *counts = _Loss.apply(logits, target, problem, path, reduce, one_pass, tally)
+        return loss, Tally(*counts) if tally else None
+    loss, _, counted = path.run(logits, target, problem, reduce=reduce, tally=tally)
     assert loss is not None
-    return loss
+    return loss, counted
 
 
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, problem: Problem, path: Path, reduce: bool, one_pass: bool
-    ) -> tuple[Tensor, Tensor]:
-        loss, gradient = path.run(logits, target, problem, reduce=reduce, gradient=one_pass)
+        ctx: Any, logits: Tensor, target: Tensor, problem: Problem, path: Path,
+        reduce: bool, one_pass: bool, tally: bool,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        loss, gradient, counts = path.run(logits, target, problem, reduce=reduce, gradient=one_pass, tally=tally)
         # An empty output whose history is the logits': what a second derivative is tied to, without
         # keeping the logits alive.
         tie = logits.new_empty(0)
@@ -35,13 +39,15 @@ class _Loss(torch.autograd.Function):
         ctx.problem, ctx.path, ctx.one_pass = problem, path, one_pass
         ctx.set_materialize_grads(False)
         assert loss is not None
-        return loss, tie
+        counts = counts or ()
+        ctx.mark_non_differentiable(*counts)
+        return loss, tie, *counts
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         tie, *saved = ctx.saved_tensors
         if grad_output is None:
-            return (None,) * 6
+            return (None,) * 7
         with torch.no_grad():
             if ctx.one_pass:
                 gradient = _scaled(ctx.path, saved[0], grad_output)
@@ -49,7 +55,7 @@ class _Loss(torch.autograd.Function):
                 gradient = ctx.path.run(*saved, ctx.problem, grad_output=grad_output).gradient
         if torch.is_grad_enabled():
             gradient = _Once.apply(gradient, tie)
-        return gradient, None, None, None, None, None
+        return gradient, None, None, None, None, None, None
 
 
 def _scaled(path: Path, gradient: Tensor, factor: Tensor) -> Tensor:

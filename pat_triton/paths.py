@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import torch
 
-from . import eager
+from .eager import path as eager
 from .problem import Path
 
 KERNEL_DEVICES = ("cuda", "xpu")  # ROCm calls itself cuda

@@ -3,21 +3,41 @@
 import dataclasses
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from .adjustment import Tables
 from .curves import Curve
+from .resize import Resize
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """tables (L,) and weights (B, L) in the compute dtype: fp64 for fp64 logits, otherwise fp32."""
+    """tables (L,) and weights (B, L) in the compute dtype: fp64 for fp64 logits, otherwise fp32.
+
+    resize: how logits reach the target's size, None where they have it.
+    """
 
     curve: Curve
     tables: Tables
     weights: Tensor
     seed: Tensor | None
     ignore_index: int
+    resize: Resize | None = None
+
+
+class Tally(NamedTuple):
+    """By image and class, (B, L): the summed loss terms of the class's pixels in the compute dtype, and int64
+    labelled pixels predicted as the class, and those of them that are right."""
+
+    loss: Tensor
+    predicted: Tensor
+    correct: Tensor
+
+    @classmethod
+    def zeros(cls, logits: Tensor, compute: torch.dtype) -> "Tally":
+        loss = logits.new_zeros(logits.shape[:2], dtype=compute)
+        return cls(loss, torch.zeros_like(loss, dtype=torch.int64), torch.zeros_like(loss, dtype=torch.int64))
 
 
 class Result(NamedTuple):
@@ -25,6 +45,7 @@ class Result(NamedTuple):
 
     loss: Tensor | None
     gradient: Tensor | None
+    tally: Tally | None = None
 
 
 class Path(Protocol):
@@ -36,12 +57,21 @@ class Path(Protocol):
 
     def run(
         self, logits: Tensor, target: Tensor, problem: Problem, *,
-        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None,
+        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, tally: bool = False,
     ) -> Result:  # fmt: skip
-        """The loss, and with ``gradient`` its gradient; with ``grad_output`` (a scalar, or of the
-        target's shape) the gradient alone, times it."""
+        """The loss, and with ``gradient`` its gradient, with ``tally`` its statistics; with
+        ``grad_output`` (a scalar, or of the target's shape) the gradient alone, times it."""
         ...
 
     def rescale(self, gradient: Tensor, factor: Tensor) -> None:
         """Multiply in place by a scalar; free where it is 1."""
+        ...
+
+    def predict(self, logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
+        """(B, *size): the first class with the largest logit; nan is the largest."""
+        ...
+
+    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+        """int64 (L + 2, L): pixels of each class (row) predicted as each class (column); row L is
+        ignored, row L + 1 labels that are neither."""
         ...

@@ -25,13 +25,18 @@ class Census:
     """
 
     def __init__(
-        self, histogram: Callable[[], Tensor], logits: Tensor, counts: Tensor | None, weight: Tensor | None
+        self,
+        histogram: Callable[[], Tensor],
+        logits: Tensor,
+        target: Tensor,
+        counts: Tensor | None,
+        weight: Tensor | None,
     ) -> None:
         self._histogram = histogram
         self._counts = counts
         self.weight = None if weight is None else statistics(weight)
         self.images, self.classes = logits.shape[:2]
-        self.pixels = logits[:, 0].numel()
+        self.pixels = target.numel()
         self._device = logits.device
 
     @cached_property
