@@ -26,6 +26,11 @@ class Problem:
     resize: Resize | None = None
 
 
+def label_dtype(classes: int) -> torch.dtype:
+    """The smallest dtype that holds the classes, as predictions are kept."""
+    return torch.uint8 if classes <= 256 else torch.int16 if classes <= 1 << 15 else torch.int32
+
+
 class Tally(NamedTuple):
     """By image and class, (B, L): the summed loss terms of the class's pixels in the compute dtype, and int64
     labelled pixels predicted as the class, and those of them that are right."""

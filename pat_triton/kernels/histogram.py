@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from .pixel import label
-from .views import tile
+from .views import offsets, tile
 
 
 @triton.jit
@@ -14,7 +14,7 @@ def histogram_kernel(target, counts, shape, ignore_index, L: tl.constexpr, BINS:
     Integer atomics: the order of additions cannot change the sums.
     """
     b, pixel, inside = tile(shape, PIXELS)
-    y, is_class, ignored = label(target, shape, b, pixel, inside, ignore_index, L)
+    y, is_class, ignored = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
     sizes = tl.histogram(tl.where(is_class, y, tl.where(ignored, L + 1, L)), BINS)
     bins = tl.arange(0, BINS)
     tl.atomic_add(counts + b * (L + 1) + bins, sizes.to(tl.int64), mask=(bins <= L) & (sizes > 0))

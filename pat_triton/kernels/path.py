@@ -1,6 +1,6 @@
 """The Triton path (``pat_triton.problem.Path``): allocation, views and launches."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -8,13 +8,16 @@ import triton.language as tl
 from torch import Tensor
 
 from ..curves import TWINS, Curve
-from ..problem import Problem, Result
+from ..problem import Problem, Result, Tally, label_dtype
+from ..resize import Resize
 from . import curves, launch, philox, tiles
 from .histogram import histogram_kernel
 from .loss import loss_kernel
 from .pixel import Noise, Tables
+from .predict import confusion_kernel, predict_kernel, tally_kernel
 from .rescale import rescale_kernel
-from .views import views
+from .upsample import upsample_kernel
+from .views import View, views
 
 # Triton decides at import, by TRITON_INTERPRET, what a kernel is.
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
@@ -34,31 +37,102 @@ def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
 
 def run(
     logits: Tensor, target: Tensor, problem: Problem, *,
-    reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None,
+    reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, tally: bool = False,
 ) -> Result:  # fmt: skip
     device, compute, L = logits.device, problem.weights.dtype, logits.shape[1]
-    wide = compute == torch.float64
-    flat = logits[:1, 0].is_contiguous() and logits.stride(1) != 1
-    tile = tiles.loss_tile(L, problem.tables.unchanged, flat, wide, tiles.warp_size(device))
+    differentiate, forward = gradient or grad_output is not None, grad_output is None
+    out = Outputs(
+        gradient=torch.empty_like(logits) if differentiate else None,
+        grad_output=None if grad_output is None else grad_output.expand(target.shape),
+        loss_map=torch.empty(target.shape, dtype=compute, device=device) if forward and (tally or not reduce) else None,
+        prediction=torch.empty(target.shape, dtype=label_dtype(L), device=device) if tally else None,
+    )
+    if problem.resize is None:
+        partial = _dense(logits, target, problem, out, reduce and forward)
+    else:
+        partial = _resized(logits, target, problem, problem.resize, out, reduce and forward)
+    loss = partial.sum() if partial is not None else out.loss_map
+    return Result(loss, out.gradient, _tally(target, out, problem) if tally else None)
+
+
+class Outputs(NamedTuple):
+    """What a launch may write per pixel, and the factor that arrived; None where not asked for."""
+
+    gradient: Tensor | None
+    grad_output: Tensor | None
+    loss_map: Tensor | None
+    prediction: Tensor | None
+
+
+def _dense(
+    logits: Tensor, target: Tensor, problem: Problem, out: Outputs, reduce: bool, pulls: Tensor | None = None
+) -> Tensor | None:
+    """The loss kernel, for resized logits without their gradient; its partial sums if ``reduce``."""
+    device, L, resize = logits.device, logits.shape[1], problem.resize
+    wide = problem.weights.dtype == torch.float64
+    if resize is None:
+        flat = logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+        tile = tiles.loss_tile(L, problem.tables.unchanged, flat, wide, tiles.warp_size(device))
+        shape, (y, f, m, p, z, g) = views(
+            target, out.grad_output, out.loss_map, out.prediction, logits, out.gradient, rank=target.ndim - 1
+        )
+    else:
+        tile = tiles.loss_tile(L, False, False, wide, tiles.warp_size(device))
+        shape, (y, f, m, p) = views(target, out.grad_output, out.loss_map, out.prediction, rank=2)
+        _, (z, g) = views(logits, None, rank=2, merge=False)
     programs = _programs(target, tile.PIXELS)
-
-    grad = torch.empty_like(logits) if gradient or grad_output is not None else None
-    factor = None if grad_output is None else grad_output.expand(target.shape)
-    forward = grad_output is None
-    loss_map = torch.empty(target.shape, dtype=compute, device=device) if forward and not reduce else None
-    partial = torch.empty(programs, dtype=compute, device=device) if forward and reduce else None
-    shape, (z, y, g, f, m) = views(logits, target, grad, factor, loss_map, rank=target.ndim - 1)
-
-    t = problem.tables
+    partial = problem.weights.new_empty(programs) if reduce else None
     launch.start(
         loss_kernel, programs, device,
-        z, y, g, f, m, partial, problem.weights, Tables(t.scale, t.offset, t.margin, t.variation),
-        Noise(problem.seed, t.noise.sigma if t.noise else None), shape,
+        z, y, g, f, m, p, _pulls(pulls), partial, *_parts(problem), resize, shape,
         _parameters(problem.curve, wide), problem.ignore_index,
-        L=L, CURVE=_twin(problem.curve), DISTRIBUTION=DISTRIBUTIONS[t.noise.distribution] if t.noise else None,
-        COMPUTE=tl.float64 if wide else tl.float32, **tile._asdict(),
+        L=L, **_constants(problem), **tile._asdict(),
     )  # fmt: skip
-    return Result(loss_map if partial is None else partial.sum(), grad)
+    return partial
+
+
+def _resized(
+    logits: Tensor, target: Tensor, problem: Problem, resize: Resize, out: Outputs, reduce: bool
+) -> Tensor | None:
+    """The upsample kernel: alone where it holds whole columns, else for the gradient only."""
+    L, wide = logits.shape[1], problem.weights.dtype == torch.float64
+    tile = tiles.upsample_tile(L, resize.columns, wide)
+    pulls = partial = None
+    blocks = triton.cdiv(L, tile.CLASSES)
+    programs = len(logits) * blocks
+    programs *= triton.cdiv(resize.rows.source, tile.BANDS) * triton.cdiv(resize.columns.source, tile.CELLS - 1)
+    if blocks > 1:
+        if out.gradient is not None:
+            pulls = problem.weights.new_empty(3, *target.shape)
+        partial = _dense(logits, target, problem, out, reduce, pulls)
+        if out.gradient is None:
+            return partial
+        out = Outputs(out.gradient, None, None, None)
+    elif reduce:
+        partial = problem.weights.new_empty(programs)
+    _, (z, g) = views(logits, out.gradient, rank=2, merge=False)
+    _, (y, f, m, p) = views(target, out.grad_output, out.loss_map, out.prediction, rank=2, merge=False)
+    launch.start(
+        upsample_kernel, programs, logits.device,
+        z, y, g, f, m, p, _pulls(pulls), None if blocks > 1 else partial, *_parts(problem), resize,
+        _parameters(problem.curve, wide), problem.ignore_index,
+        L=L, **_constants(problem), **tile._asdict(),
+    )  # fmt: skip
+    return partial
+
+
+def _tally(target: Tensor, out: Outputs, problem: Problem) -> Tally:
+    (B, L), device = problem.weights.shape, target.device
+    programs = _programs(target, tiles.TALLY_PIXELS)
+    counts = torch.zeros(2, B, L, dtype=torch.int64, device=device)
+    partial = problem.weights.new_empty(programs, L)
+    shape, (y, p, m) = views(target, out.prediction, out.loss_map, rank=target.ndim - 1)
+    launch.start(
+        tally_kernel, programs, device,
+        y, p, m, counts, partial, shape, problem.ignore_index,
+        L=L, CLASSES=min(tiles.TALLY_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.TALLY_PIXELS,
+    )  # fmt: skip
+    return Tally(partial.view(B, -1, L).sum(1) if B else partial.new_zeros(0, L), counts[0], counts[1])
 
 
 def rescale(gradient: Tensor, factor: Tensor) -> None:
@@ -67,6 +141,57 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
         rescale_kernel, triton.cdiv(gradient.numel(), tiles.RESCALE_ELEMENTS), gradient.device,
         gradient, factor, gradient.numel(), ELEMENTS=tiles.RESCALE_ELEMENTS,
     )  # fmt: skip
+
+
+def predict(logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
+    device, L, wide = logits.device, logits.shape[1], logits.dtype == torch.float64
+    labels = torch.empty(len(logits), *size, dtype=dtype, device=device)
+    tile = tiles.loss_tile(L, resize is None, resize is None, wide, tiles.warp_size(device))
+    if resize is None:
+        shape, (z, p) = views(logits, labels, rank=len(size))
+    else:
+        _, (z,) = views(logits, rank=2, merge=False)
+        shape, (p,) = views(labels, rank=2)
+    launch.start(
+        predict_kernel, _programs(labels, tile.PIXELS), device, z, p, resize, shape,
+        L=L, COMPUTE=tl.float64 if wide else tl.float32, **tile._asdict(),
+    )  # fmt: skip
+    return labels
+
+
+def confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+    counts = torch.zeros(classes + 2, classes, dtype=torch.int64, device=target.device)
+    shape, (y, p) = views(target, prediction, rank=target.ndim - 1)
+    bins = triton.next_power_of_2(counts.numel())
+    launch.start(
+        confusion_kernel, _programs(target, tiles.HISTOGRAM_PIXELS), target.device,
+        y, p, counts, shape, ignore_index,
+        L=classes, BINS=bins if bins <= tiles.CONFUSION_BINS else None, PIXELS=tiles.HISTOGRAM_PIXELS,
+    )  # fmt: skip
+    return counts
+
+
+def _parts(problem: Problem) -> tuple[Any, ...]:
+    t = problem.tables
+    return (
+        problem.weights,
+        Tables(t.scale, t.offset, t.margin, t.variation),
+        Noise(problem.seed, t.noise.sigma if t.noise else None),
+    )
+
+
+def _constants(problem: Problem) -> dict[str, Any]:
+    noise = problem.tables.noise
+    return {
+        "CURVE": _twin(problem.curve),
+        "DISTRIBUTION": DISTRIBUTIONS[noise.distribution] if noise else None,
+        "COMPUTE": tl.float64 if problem.weights.dtype == torch.float64 else tl.float32,
+    }
+
+
+def _pulls(pulls: Tensor | None) -> View | None:
+    """(3, B, H, W), dense."""
+    return None if pulls is None else View(pulls, pulls.stride(1), pulls.stride(0), 0, 0, 0)
 
 
 def _programs(target: Tensor, pixels: int) -> int:

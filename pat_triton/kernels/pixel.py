@@ -6,7 +6,6 @@ import triton
 import triton.language as tl
 
 from .philox import magnitude
-from .views import offsets
 
 
 class Tables(NamedTuple):
@@ -26,13 +25,12 @@ class Noise(NamedTuple):
 
 
 @triton.jit
-def label(target, shape, b, pixel, inside, ignore_index, L: tl.constexpr):
-    """(y int32, is_class, ignored), each [PIXELS]; y is -1 where the label is no class.
+def label(target, at, inside, ignore_index, L: tl.constexpr):
+    """(y int32, is_class, ignored) of the labels at offsets ``at``, each [PIXELS]; y is -1 where the label is no class.
 
     Compared in int64: a 64-bit label must not wrap into a class.
     """
-    y = tl.load(target.pointer + offsets(target, shape, b, pixel), mask=inside, other=0)
-    y = y.to(tl.int64)
+    y = tl.load(target.pointer + at, mask=inside, other=0).to(tl.int64)
     ignored = (y == ignore_index) | ~inside
     is_class = (y >= 0) & (y < L) & ~ignored
     return tl.where(is_class, y, -1).to(tl.int32), is_class, ignored
@@ -45,15 +43,12 @@ def entries(table, classes, other, L: tl.constexpr):
 
 
 @triton.jit
-def adjusted(
-    logits, where, tables, noise, b, pixel, inside, y, first,
-    L: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr,
+def adjust(
+    z, classes, tables, noise, b, pixel, y, first,
+    L: tl.constexpr, DISTRIBUTION: tl.constexpr, CLASSES: tl.constexpr,
 ):  # fmt: skip
-    """a of classes first .. first + CLASSES: [CLASSES, PIXELS] in COMPUTE, -inf past the end."""
-    classes = first + tl.arange(0, CLASSES)
-    at = where[None, :] + classes.to(tl.int64)[:, None] * logits.label
-    known = (classes < L)[:, None] & inside[None, :]
-    a = tl.load(logits.pointer + at, mask=known, other=-float("inf")).to(COMPUTE)
+    """a of logits z, both [CLASSES, PIXELS]."""
+    a = z
     if tables.offset is not None:
         a += entries(tables.offset, classes, 0.0, L)
     if tables.margin is not None:
@@ -63,7 +58,7 @@ def adjusted(
         a *= entries(tables.scale, classes, 1.0, L)
     if tables.variation is not None:
         variation = entries(tables.variation, classes, 0.0, L)
-        a += variation * magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(COMPUTE)
+        a += variation * magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(a.dtype)
     return a
 
 
@@ -80,14 +75,90 @@ def log1p(x):
     return tl.where(w == 1, x, tl.log(w) * (x / tl.where(w == 1, 1.0, w - 1)))
 
 
-@triton.jit
-def at_label(label_a, top, others):
-    """(u, p, q, total) from the label's a, the column's maximum and the other classes' sum.
+class Softmax(NamedTuple):
+    """A column's running state, [PIXELS] each: its maximum, the label's a, and the others' sum of exp(a - top)."""
 
-    own is exactly 1 where the label leads, and others at least 1 elsewhere, so that nothing cancels
-    in u; q comes from the other exponentials. A confident pixel keeps all its digits.
+    top: Any
+    label_a: Any
+    others: Any
+
+
+@triton.jit
+def nothing(PIXELS: tl.constexpr, COMPUTE: tl.constexpr):
+    """No class seen yet."""
+    zero = tl.zeros([PIXELS], COMPUTE)
+    return Softmax(zero - float("inf"), zero, zero)
+
+
+@triton.jit
+def others(a, top, classes, y, ignored):
+    """exp(a - top) of the classes that are not the label; 0 for all of an ignored pixel's."""
+    other = (classes[:, None] != y[None, :]) & ~ignored[None, :]
+    return tl.where(other, tl.exp(a - top[None, :]), 0.0)
+
+
+@triton.jit
+def fold(state, a, classes, y, ignored):
+    """The state with the classes of a block [CLASSES, PIXELS] added."""
+    higher = tl.maximum(state.top, tl.max(a, 0))
+    top = finite(higher)
+    rest = state.others * tl.exp(state.top - top) + tl.sum(others(a, top, classes, y, ignored), 0)
+    own = state.label_a + tl.sum(tl.where(classes[:, None] == y[None, :], a, 0.0), 0)
+    return Softmax(higher, own, rest)
+
+
+class Pull(NamedTuple):
+    """What the gradient of a column needs, [PIXELS] each: e * rate for e = ``others``, ``own`` at the label."""
+
+    top: Any
+    rate: Any
+    own: Any
+
+
+@triton.jit
+def settle(state, w, ignored, CURVE: tl.constexpr, parameters):
+    """(loss term, Pull) of a whole column and its weight.
+
+    exp(label_a - top) is exactly 1 where the label leads, and the others' sum at least 1 elsewhere, so
+    that nothing cancels in u; q comes from the other exponentials. A confident pixel keeps all its digits.
     """
-    own = tl.exp(label_a - top)
-    total = own + others
-    u = (label_a - top) - log1p(others + (own - 1))
-    return u, own / total, others / total, total
+    top = finite(state.top)
+    exp_label = tl.exp(state.label_a - top)
+    total = exp_label + state.others
+    u = (state.label_a - top) - log1p(state.others + (exp_label - 1))
+    q = state.others / total
+    value, slope = CURVE(u, exp_label / total, q, *parameters)
+    pull = w * slope
+    term = tl.where(ignored, 0.0, w * value)
+    return term, Pull(top, tl.where(ignored, 0.0, -pull / total), tl.where(ignored, 0.0, pull * q))
+
+
+@triton.jit
+def slopes(pull, a, classes, y, ignored):
+    """The gradient with respect to a: [CLASSES, PIXELS]."""
+    e = others(a, pull.top, classes, y, ignored)
+    return tl.where(classes[:, None] == y[None, :], pull.own[None, :], e * pull.rate[None, :])
+
+
+class Best(NamedTuple):
+    """The largest logit so far and the first class that has it, [PIXELS] each."""
+
+    z: Any
+    label: Any
+
+
+@triton.jit
+def worst(PIXELS: tl.constexpr, COMPUTE: tl.constexpr):
+    return Best(tl.full([PIXELS], -float("inf"), COMPUTE), tl.zeros([PIXELS], tl.int32))
+
+
+@triton.jit
+def better(best, z, classes, L: tl.constexpr):
+    """The best with a block [CLASSES, PIXELS] seen; nan is the largest, as in argmax."""
+    is_nan = z != z
+    some_nan = tl.max(is_nan.to(tl.int32), 0) > 0
+    top = tl.max(tl.where(is_nan, -float("inf"), z), 0)
+    leads = tl.where(some_nan[None, :], is_nan, z == top[None, :]) & (classes < L)[:, None]
+    first = tl.min(tl.where(leads, classes[:, None], L), 0)
+    ahead = (best.z == best.z) & (some_nan | (top > best.z))
+    return Best(tl.where(ahead, tl.where(some_nan, float("nan"), top), best.z), tl.where(ahead, first, best.label))

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 import triton
 
+from ..resize import Axis
+
 
 class Tile(NamedTuple):
     CLASSES: int
@@ -44,12 +46,40 @@ def loss_tile(L: int, plain: bool, flat: bool, wide: bool, warp: int) -> Tile:
     return tile._replace(PIXELS=tile.PIXELS // 2) if wide else tile
 
 
+class UpsampleTile(NamedTuple):
+    """Lanes are CELLS x CROWD; see ``upsample``."""
+
+    CLASSES: int
+    CELLS: int
+    CROWD: int
+    BANDS: int
+    num_warps: int
+
+
+def upsample_tile(L: int, columns: Axis, wide: bool) -> UpsampleTile:
+    """The tile of the upsample kernel, which holds whole columns where CLASSES >= L.
+
+    A lane a thread, four node rows and a softmax of CLASSES in its registers: 32 in fp32, 16 in fp64.
+    Where the outputs of one cell are more than the lanes, it takes more lanes and fewer classes.
+    """
+    crowd = triton.next_power_of_2(columns.crowd)
+    lanes = max(128, 2 * crowd)
+    most = max(4, (16 if wide else 32) * 128 // lanes)
+    cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
+    return UpsampleTile(min(most, max(4, triton.next_power_of_2(L))), cells, crowd, BANDS=8, num_warps=4)
+
+
 def warp_size(device: torch.device) -> int:
     """Lanes of a warp; 32 where there is no GPU (the interpreter)."""
     if device.type != "cuda":
         return 32
     return torch.cuda.get_device_properties(device).warp_size
 
+
+# Up to this many counts a program of the confusion matrix counts for itself first.
+CONFUSION_BINS = 4096
+# Classes and pixels of a block of the tally.
+TALLY_CLASSES, TALLY_PIXELS = 32, 1024
 
 # Labels counted by one program of the histogram, and elements rescaled by one program.
 HISTOGRAM_PIXELS = 4096

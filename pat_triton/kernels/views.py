@@ -18,10 +18,10 @@ class View(NamedTuple):
     d2: int
 
 
-def views(*tensors: torch.Tensor | None, rank: int) -> tuple[tuple[int, int, int], list[Any]]:
+def views(*tensors: torch.Tensor | None, rank: int, merge: bool = True) -> tuple[tuple[int, int, int], list[Any]]:
     """Views of tensors that share their last ``rank`` dimensions, and that shared pixel grid.
 
-    Neighbouring spatial dimensions are merged wherever every tensor allows it, and the grid is
+    Neighbouring spatial dimensions are merged (if ``merge``) wherever every tensor allows it, and the grid is
     padded by ones at the end. Triton specialises on an argument equal to 1, so that for the usual
     layouts (NCHW, channels_last) the whole index arithmetic folds away.
     """
@@ -29,7 +29,7 @@ def views(*tensors: torch.Tensor | None, rank: int) -> tuple[tuple[int, int, int
     sizes = list(given[0].shape[-rank:])
     strides = [list(t.stride()[-rank:]) for t in given]
     for d in reversed(range(rank - 1)):
-        if all(s[d] == s[d + 1] * sizes[d + 1] or sizes[d] == 1 for s in strides):
+        if merge and all(s[d] == s[d + 1] * sizes[d + 1] or sizes[d] == 1 for s in strides):
             sizes[d : d + 2] = [sizes[d] * sizes[d + 1]]
             for s in strides:
                 del s[d]

@@ -1,0 +1,68 @@
+"""Predictions without a loss, and what is counted of them."""
+
+import triton
+import triton.language as tl
+
+from .pixel import better, label, worst
+from .resize import place, read
+from .views import offsets, tile
+
+
+@triton.jit
+def predict_kernel(
+    logits, prediction, resize, shape, L: tl.constexpr,
+    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
+    """The first class with the largest logit of each pixel, resized logits included."""
+    b, pixel, inside = tile(shape, PIXELS)
+    spot = place(logits, resize, shape, b, pixel, COMPUTE)
+    best = worst(PIXELS, COMPUTE)
+    for first in range(0, L, CLASSES):
+        classes = first + tl.arange(0, CLASSES)
+        best = better(best, read(logits, resize, spot, classes, inside, L, COMPUTE), classes, L)
+    tl.store(prediction.pointer + offsets(prediction, shape, b, pixel), best.label, mask=inside)
+
+
+@triton.jit
+def confusion_kernel(
+    target, prediction, counts, shape, ignore_index, L: tl.constexpr, BINS: tl.constexpr, PIXELS: tl.constexpr
+):
+    """counts is int64 [L + 2, L]: row L of ignored, row L + 1 of wrong labels.
+
+    Integer atomics: the order of additions cannot change the sums. BINS, at least the numbers of
+    counts, where a program first counts for itself; None where they are too many.
+    """
+    b, pixel, inside = tile(shape, PIXELS)
+    y, is_class, ignored = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
+    predicted = tl.load(prediction.pointer + offsets(prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
+    cell = tl.where(is_class, y, tl.where(ignored, L, L + 1)) * L + predicted
+    if BINS is None:
+        tl.atomic_add(counts + cell, tl.full([PIXELS], 1, tl.int64), mask=inside)
+    else:
+        # Outside pixels count as ignored, predicted 0.
+        bins = tl.arange(0, BINS)
+        sizes = tl.histogram(cell, BINS)
+        tl.atomic_add(counts + bins, sizes.to(tl.int64), mask=(bins < (L + 2) * L) & (sizes > 0))
+
+
+@triton.jit
+def tally_kernel(
+    target, prediction, loss_map, counts, partial, shape, ignore_index,
+    L: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
+    """By image and class: counts int64 [2, B, L], predicted and right pixels; partial [programs, L], summed loss."""
+    b, pixel, inside = tile(shape, PIXELS)
+    images = tl.num_programs(0) // tl.cdiv(shape[0] * shape[1] * shape[2], PIXELS)
+    y, is_class, ignored = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
+    predicted = tl.load(prediction.pointer + offsets(prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
+    term = tl.load(loss_map.pointer + offsets(loss_map, shape, b, pixel), mask=inside, other=0.0)
+    for first in range(0, L, CLASSES):
+        classes = first + tl.arange(0, CLASSES)
+        known = classes < L
+        is_label = classes[:, None] == y[None, :]
+        is_best = (classes[:, None] == predicted[None, :]) & is_class[None, :]
+        tl.store(partial + tl.program_id(0) * L + classes, tl.sum(tl.where(is_label, term[None, :], 0.0), 1), mask=known)
+        at = counts + b * L + classes
+        best, right = tl.sum(is_best.to(tl.int32), 1), tl.sum((is_best & is_label).to(tl.int32), 1)
+        tl.atomic_add(at, best.to(tl.int64), mask=known & (best > 0))
+        tl.atomic_add(at + images.to(tl.int64) * L, right.to(tl.int64), mask=known & (right > 0))

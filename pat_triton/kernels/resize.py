@@ -1,0 +1,85 @@
+"""Device steps of ``pat_triton.resize``: where an output lies between the nodes, and a column read there."""
+
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+from .views import offsets
+
+
+@triton.jit
+def wide(number):
+    return tl.full([], number, tl.int64)
+
+
+@triton.jit
+def begin(axis, cell):
+    """The first output in an int64 cell or beyond."""
+    ahead = tl.maximum(cell * axis.whole - axis.first + axis.step - 1, 0)
+    return tl.minimum(ahead // axis.step, axis.size)
+
+
+@triton.jit
+def share(axis, cell, output, COMPUTE: tl.constexpr):
+    """Of the second node of its cell in an output, both int64; beyond the ends, of the only one that there is."""
+    rest = (output * axis.step + axis.first - cell * axis.whole).to(COMPUTE) / wide(axis.whole).to(COMPUTE)
+    return tl.where(cell < 0, 1.0, tl.where(cell >= axis.source - 1, 0.0, rest))
+
+
+@triton.jit
+def node(axis, cell):
+    """A cell's first node, inside the source."""
+    return tl.minimum(tl.maximum(cell, 0), axis.source - 1)
+
+
+@triton.jit
+def lerp(z0, z1, share):
+    """-inf at the first node stays -inf towards any second: -inf - -inf would be nan."""
+    return z0 + share * tl.where(z0 == -float("inf"), 0.0, z1 - z0)
+
+
+class Spot(NamedTuple):
+    """Where pixels lie in the source, [PIXELS] each: offsets of their four nodes, and the second ones' shares."""
+
+    north: Any
+    south: Any
+    west: Any
+    east: Any
+    y: Any
+    x: Any
+
+
+@triton.jit
+def place(logits, resize, shape, b, pixel, COMPUTE: tl.constexpr):
+    """Where to read the columns of ``pixel``: offsets, or a Spot where they are resized."""
+    if resize is None:
+        return offsets(logits, shape, b, pixel)
+    else:
+        rows, columns = resize.rows, resize.columns
+        row, column = pixel // columns.size, pixel % columns.size
+        # Never below -1, and // rounds towards 0.
+        i = (row * rows.step + rows.first + rows.whole) // rows.whole - 1
+        j = (column * columns.step + columns.first + columns.whole) // columns.whole - 1
+        image = b * logits.image
+        return Spot(
+            image + node(rows, i) * logits.d0, image + node(rows, i + 1) * logits.d0,
+            node(columns, j) * logits.d1, node(columns, j + 1) * logits.d1,
+            share(rows, i, row, COMPUTE), share(columns, j, column, COMPUTE),
+        )  # fmt: skip
+
+
+@triton.jit
+def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr):
+    """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the end."""
+    known = (classes < L)[:, None] & inside[None, :]
+    column = logits.pointer + classes.to(tl.int64)[:, None] * logits.label
+    if resize is None:
+        return tl.load(column + spot[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+    else:
+        nw = tl.load(column + (spot.north + spot.west)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        ne = tl.load(column + (spot.north + spot.east)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        sw = tl.load(column + (spot.south + spot.west)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        se = tl.load(column + (spot.south + spot.east)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        x = spot.x[None, :]
+        return lerp(lerp(nw, ne, x), lerp(sw, se, x), spot.y[None, :])

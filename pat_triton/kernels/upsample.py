@@ -1,0 +1,125 @@
+"""Loss and gradient of logits that are resized to their target: one program a block of source nodes.
+
+Between two neighbouring nodes of a column lies a cell; a lane is one output column of one cell. The
+program walks down the output rows with the two node rows above and below, already interpolated along
+the row, in registers: an output's logit is one multiplication and addition away, each softmax is
+computed once, and its gradient goes to the two node rows in registers. When a node row is done its
+lanes are added up to nodes and stored: no atomics, no partial sums in memory.
+
+A program finishes BANDS x (CELLS - 1) nodes and walks one more row and column of cells, which the
+neighbours walk too: (1 + 1 / BANDS) (1 + 1 / (CELLS - 1)) of the outputs are computed.
+
+Bytes: the source twice per row of cells (from the cache but once), each label once, each gradient
+node written once; nothing of L x outputs. Per output and class: 1 exponential and some thirty other
+instructions, which bound it.
+
+Columns that do not fit in registers come with their ``pulls`` computed (by ``loss``), and each program
+has one block of the classes: then classes do not depend on each other.
+"""
+
+import triton
+import triton.language as tl
+
+from .pixel import Pull, adjust, better, entries, fold, label, nothing, settle, slopes, worst
+from .resize import begin, lerp, node, share, wide
+
+
+@triton.jit
+def upsample_kernel(
+    logits, target, gradient, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise, resize,
+    parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
+    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
+):  # fmt: skip
+    rows, columns = resize.rows, resize.columns
+    across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
+    blocks = tl.cdiv(L, CLASSES)
+    program = tl.program_id(0)
+    first = program % blocks * CLASSES
+    j0 = (program // blocks % across).to(tl.int64) * (CELLS - 1)
+    i0 = (program // (blocks * across) % down).to(tl.int64) * BANDS
+    b = (program // (blocks * across * down)).to(tl.int64)
+    classes = first + tl.arange(0, CLASSES)
+    known = (classes < L)[:, None]
+
+    LANES: tl.constexpr = CELLS * CROWD
+    lane = tl.arange(0, LANES)
+    cell = j0 - 1 + lane // CROWD
+    x = begin(columns, cell) + lane % CROWD
+    inside = x < begin(columns, cell + 1)
+    fx = share(columns, cell, x, COMPUTE)
+    counted = inside & ((cell >= j0) | (cell < 0))
+    west, east = node(columns, cell) * logits.d1, node(columns, cell + 1) * logits.d1
+    column = logits.pointer + b * logits.image + classes.to(tl.int64)[:, None] * logits.label
+
+    bottom = node_row(column + node(rows, i0 - 1) * logits.d0, west, east, fx, known, COMPUTE)
+    g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
+    loss = tl.zeros([LANES], COMPUTE)
+    for band in range(i0 - 1, tl.minimum(i0 + BANDS, rows.source)):
+        i = wide(band)
+        top, g_top = bottom, g_bottom
+        bottom = node_row(column + node(rows, i + 1) * logits.d0, west, east, fx, known, COMPUTE)
+        rise = tl.where(top == -float("inf"), 0.0, bottom - top)
+        g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
+        owned = tl.where((i >= i0) | (i < 0), counted, False)
+        for row in range(begin(rows, i), begin(rows, i + 1)):
+            y = wide(row)
+            fy = share(rows, i, y, COMPUTE)
+            at = y * target.d0 + x * target.d1
+            own, is_class, ignored = label(target, b * target.image + at, inside, ignore_index, L)
+            z = tl.where(known, top + fy * rise, -float("inf"))
+            a = adjust(z, classes, tables, noise, b, y * columns.size + x, own, first, L, DISTRIBUTION, CLASSES)
+            if pulls is None:
+                w = tl.load(weights + b * L + own, mask=is_class, other=float("nan"))
+                if grad_output is not None:
+                    at = b * grad_output.image + y * grad_output.d0 + x * grad_output.d1
+                    w *= tl.load(grad_output.pointer + at, mask=inside, other=0.0)
+                state = fold(nothing(LANES, COMPUTE), a, classes, own, ignored)
+                term, pull = settle(state, w, ignored, CURVE, parameters)
+                if prediction is not None:
+                    best = better(worst(LANES, COMPUTE), z, classes, L)
+                    at = b * prediction.image + y * prediction.d0 + x * prediction.d1
+                    tl.store(prediction.pointer + at, best.label, mask=owned)
+                if loss_map is not None:
+                    at = b * loss_map.image + y * loss_map.d0 + x * loss_map.d1
+                    tl.store(loss_map.pointer + at, term, mask=owned)
+                loss += tl.where(owned, term, 0.0)
+            else:
+                at = pulls.pointer + b * pulls.image + y * columns.size + x
+                pull = Pull(
+                    tl.load(at, mask=inside, other=0.0),
+                    tl.load(at + pulls.label, mask=inside, other=0.0),
+                    tl.load(at + 2 * pulls.label, mask=inside, other=0.0),
+                )
+            if gradient is not None:
+                g = tl.where(known, slopes(pull, a, classes, own, ignored), 0.0)
+                g_top = tl.where(known, g_top + (1 - fy) * g, 0.0)
+                g_bottom = tl.where(known, g_bottom + fy * g, 0.0)
+        if gradient is not None:
+            if i >= i0:
+                if tables.scale is not None:
+                    g_top *= entries(tables.scale, classes, 1.0, L)
+                j = j0 + tl.arange(0, CELLS)
+                at = b * gradient.image + i * gradient.d0 + j * gradient.d1
+                at = gradient.pointer + at[None, :] + classes.to(tl.int64)[:, None] * gradient.label
+                finished = (j < j0 + CELLS - 1) & (j < columns.source)
+                tl.store(at, nodes(g_top, fx, CELLS, CROWD), mask=known & finished[None, :])
+    if partial is not None:
+        tl.store(partial + program, tl.sum(loss, 0))
+
+
+@triton.jit
+def node_row(row, west, east, fx, known, COMPUTE: tl.constexpr):
+    """A row of nodes interpolated at the lanes' columns: [CLASSES, LANES]."""
+    z0 = tl.load(row + west[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+    z1 = tl.load(row + east[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+    return lerp(z0, z1, fx[None, :])
+
+
+@triton.jit
+def nodes(g, fx, CELLS: tl.constexpr, CROWD: tl.constexpr):
+    """Lanes added up to the node on the right of each cell, from it and from the next: [CLASSES, CELLS]."""
+    CLASSES: tl.constexpr = g.shape[0]
+    east = tl.sum(tl.reshape(g * fx[None, :], [CLASSES, CELLS, CROWD]), 2)
+    west = tl.sum(tl.reshape(g * (1 - fx)[None, :], [CLASSES, CELLS, CROWD]), 2)
+    following = tl.minimum(tl.arange(0, CELLS) + 1, CELLS - 1)
+    return east + tl.gather(west, tl.broadcast_to(following[None, :], [CLASSES, CELLS]), 1)
