@@ -36,7 +36,7 @@ def loss_kernel(
         if prediction is not None:
             best = better(best, z, classes, L)
         a = adjust(z, classes, tables, noise, b, pixel, y, first, L, DISTRIBUTION, CLASSES)
-        state = fold(state, a, classes, y, ignored)
+        state = fold(state, a, classes, y, ignored, L)
     if grad_output is not None:
         w *= tl.load(grad_output.pointer + offsets(grad_output, shape, b, pixel), mask=inside, other=0.0)
     term, pull = settle(state, w, ignored, CURVE, parameters)
@@ -48,7 +48,7 @@ def loss_kernel(
             classes = first + tl.arange(0, CLASSES)
             z = read(logits, resize, spot, classes, inside, L, COMPUTE)
             a = adjust(z, classes, tables, noise, b, pixel, y, first, L, DISTRIBUTION, CLASSES)
-            g = slopes(pull, a, classes, y, ignored)
+            g = slopes(pull, a, classes, y, ignored, L)
             if tables.scale is not None:
                 g *= entries(tables.scale, classes, 1.0, L)
             known = (classes < L)[:, None] & inside[None, :]

@@ -96,7 +96,7 @@ def _resized(
 ) -> Tensor | None:
     """The upsample kernel: alone where it holds whole columns, else for the gradient only."""
     L, wide = logits.shape[1], problem.weights.dtype == torch.float64
-    tile = tiles.upsample_tile(L, resize.columns, wide)
+    tile = tiles.upsample_tile(L, resize.columns, problem.tables.unchanged, wide)
     pulls = partial = None
     blocks = triton.cdiv(L, tile.CLASSES)
     programs = len(logits) * blocks

@@ -91,19 +91,25 @@ def nothing(PIXELS: tl.constexpr, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def others(a, top, classes, y, ignored):
+def is_label(classes, y, L: tl.constexpr):
+    """[CLASSES, PIXELS]. That no label is past the end is said again for the compiler, which drops those rows."""
+    return (classes[:, None] == y[None, :]) & (classes < L)[:, None]
+
+
+@triton.jit
+def others(a, top, classes, y, ignored, L: tl.constexpr):
     """exp(a - top) of the classes that are not the label; 0 for all of an ignored pixel's."""
-    other = (classes[:, None] != y[None, :]) & ~ignored[None, :]
+    other = (classes[:, None] != y[None, :]) & ~ignored[None, :] & (classes < L)[:, None]
     return tl.where(other, tl.exp(a - top[None, :]), 0.0)
 
 
 @triton.jit
-def fold(state, a, classes, y, ignored):
+def fold(state, a, classes, y, ignored, L: tl.constexpr):
     """The state with the classes of a block [CLASSES, PIXELS] added."""
     higher = tl.maximum(state.top, tl.max(a, 0))
     top = finite(higher)
-    rest = state.others * tl.exp(state.top - top) + tl.sum(others(a, top, classes, y, ignored), 0)
-    own = state.label_a + tl.sum(tl.where(classes[:, None] == y[None, :], a, 0.0), 0)
+    rest = state.others * tl.exp(state.top - top) + tl.sum(others(a, top, classes, y, ignored, L), 0)
+    own = state.label_a + tl.sum(tl.where(is_label(classes, y, L), a, 0.0), 0)
     return Softmax(higher, own, rest)
 
 
@@ -134,10 +140,10 @@ def settle(state, w, ignored, CURVE: tl.constexpr, parameters):
 
 
 @triton.jit
-def slopes(pull, a, classes, y, ignored):
-    """The gradient with respect to a: [CLASSES, PIXELS]."""
-    e = others(a, pull.top, classes, y, ignored)
-    return tl.where(classes[:, None] == y[None, :], pull.own[None, :], e * pull.rate[None, :])
+def slopes(pull, a, classes, y, ignored, L: tl.constexpr):
+    """The gradient with respect to a: [CLASSES, PIXELS], 0 past the end."""
+    e = others(a, pull.top, classes, y, ignored, L)
+    return tl.where(is_label(classes, y, L), pull.own[None, :], e * pull.rate[None, :])
 
 
 class Best(NamedTuple):

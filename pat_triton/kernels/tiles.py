@@ -56,17 +56,21 @@ class UpsampleTile(NamedTuple):
     num_warps: int
 
 
-def upsample_tile(L: int, columns: Axis, wide: bool) -> UpsampleTile:
-    """The tile of the upsample kernel, which holds whole columns where CLASSES >= L.
+def upsample_tile(L: int, columns: Axis, plain: bool, wide: bool) -> UpsampleTile:
+    """The tile of the upsample kernel, which holds whole columns where CLASSES >= L; ``columns`` is their axis.
 
-    A lane a thread, four node rows and a softmax of CLASSES in its registers: 32 in fp32, 16 in fp64.
-    Where the outputs of one cell are more than the lanes, it takes more lanes and fewer classes.
+    A lane a thread, with four node rows and a softmax of CLASSES in its registers: 32 in fp32, 16 in
+    fp64. Longer columns come in blocks of half as many, or a quarter with the tables of an adjustment.
+    Where one cell has more outputs than there are lanes, there are more lanes and fewer classes.
     """
     crowd = triton.next_power_of_2(columns.crowd)
     lanes = max(128, 2 * crowd)
-    most = max(4, (16 if wide else 32) * 128 // lanes)
+    most = (16 if wide else 32) * 128 // lanes
+    classes = max(4, triton.next_power_of_2(L))
+    if classes > most:
+        classes = max(4, most // (2 if plain else 4))
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
-    return UpsampleTile(min(most, max(4, triton.next_power_of_2(L))), cells, crowd, BANDS=8, num_warps=4)
+    return UpsampleTile(classes, cells, crowd, BANDS=8, num_warps=4)
 
 
 def warp_size(device: torch.device) -> int:
@@ -79,7 +83,7 @@ def warp_size(device: torch.device) -> int:
 # Up to this many counts a program of the confusion matrix counts for itself first.
 CONFUSION_BINS = 4096
 # Classes and pixels of a block of the tally.
-TALLY_CLASSES, TALLY_PIXELS = 32, 1024
+TALLY_CLASSES, TALLY_PIXELS = 8, 1024
 
 # Labels counted by one program of the histogram, and elements rescaled by one program.
 HISTOGRAM_PIXELS = 4096

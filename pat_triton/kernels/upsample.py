@@ -49,15 +49,15 @@ def upsample_kernel(
     fx = share(columns, cell, x, COMPUTE)
     counted = inside & ((cell >= j0) | (cell < 0))
     west, east = node(columns, cell) * logits.d1, node(columns, cell + 1) * logits.d1
-    column = logits.pointer + b * logits.image + classes.to(tl.int64)[:, None] * logits.label
+    column = classes.to(tl.int64)[:, None] * logits.label
 
-    bottom = node_row(column + node(rows, i0 - 1) * logits.d0, west, east, fx, known, COMPUTE)
+    bottom = node_row(logits, b, node(rows, i0 - 1), column, west, east, fx, known, COMPUTE)
     g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
     loss = tl.zeros([LANES], COMPUTE)
     for band in range(i0 - 1, tl.minimum(i0 + BANDS, rows.source)):
         i = wide(band)
         top, g_top = bottom, g_bottom
-        bottom = node_row(column + node(rows, i + 1) * logits.d0, west, east, fx, known, COMPUTE)
+        bottom = node_row(logits, b, node(rows, i + 1), column, west, east, fx, known, COMPUTE)
         rise = tl.where(top == -float("inf"), 0.0, bottom - top)
         g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
         owned = tl.where((i >= i0) | (i < 0), counted, False)
@@ -73,7 +73,7 @@ def upsample_kernel(
                 if grad_output is not None:
                     at = b * grad_output.image + y * grad_output.d0 + x * grad_output.d1
                     w *= tl.load(grad_output.pointer + at, mask=inside, other=0.0)
-                state = fold(nothing(LANES, COMPUTE), a, classes, own, ignored)
+                state = fold(nothing(LANES, COMPUTE), a, classes, own, ignored, L)
                 term, pull = settle(state, w, ignored, CURVE, parameters)
                 if prediction is not None:
                     best = better(worst(LANES, COMPUTE), z, classes, L)
@@ -91,7 +91,7 @@ def upsample_kernel(
                     tl.load(at + 2 * pulls.label, mask=inside, other=0.0),
                 )
             if gradient is not None:
-                g = tl.where(known, slopes(pull, a, classes, own, ignored), 0.0)
+                g = tl.where(known, slopes(pull, a, classes, own, ignored, L), 0.0)
                 g_top = tl.where(known, g_top + (1 - fy) * g, 0.0)
                 g_bottom = tl.where(known, g_bottom + fy * g, 0.0)
         if gradient is not None:
@@ -108,10 +108,14 @@ def upsample_kernel(
 
 
 @triton.jit
-def node_row(row, west, east, fx, known, COMPUTE: tl.constexpr):
-    """A row of nodes interpolated at the lanes' columns: [CLASSES, LANES]."""
-    z0 = tl.load(row + west[None, :], mask=known, other=-float("inf")).to(COMPUTE)
-    z1 = tl.load(row + east[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+def node_row(logits, b, i, column, west, east, fx, known, COMPUTE: tl.constexpr):
+    """Row i of nodes interpolated at the lanes' columns: [CLASSES, LANES].
+
+    The row is added to the lanes first: otherwise the compiler keeps an address for every class and lane.
+    """
+    row = b * logits.image + i * logits.d0
+    z0 = tl.load(logits.pointer + ((row + west)[None, :] + column), mask=known, other=-float("inf")).to(COMPUTE)
+    z1 = tl.load(logits.pointer + ((row + east)[None, :] + column), mask=known, other=-float("inf")).to(COMPUTE)
     return lerp(z0, z1, fx[None, :])
 
 
