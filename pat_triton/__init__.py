@@ -1,7 +1,9 @@
 """Long-tailed segmentation losses: fused Triton kernels, and the same numbers in plain torch."""
 
-from .criterion import SegmentationLoss
+from . import metrics
+from .criterion import SegmentationLoss, Statistics
 from .curves import Curve, register
+from .evaluation import confusion_matrix, predict
 from .losses import (
     BalancedSoftmaxLoss,
     BLVLoss,
@@ -25,5 +27,9 @@ __all__ = [
     "LDAMLoss",
     "PATLoss",
     "SegmentationLoss",
+    "Statistics",
+    "confusion_matrix",
+    "metrics",
+    "predict",
     "register",
 ]

@@ -1,6 +1,7 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -154,14 +155,21 @@ def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return ": only logits (B, L, h, w) are resized to their target's size"
 
 
-def size(value: Any) -> torch.Size:
-    """(H, W) as two ints above 0."""
-    if not isinstance(value, Sequence) or len(value) != 2:
-        raise TypeError(f"size: expected (height, width), got {value!r}")
-    height, width = (index("size", v) for v in value)
-    if min(height, width) < 1:
-        raise ValueError(f"size: expected a height and a width above 0, got {tuple(value)}")
-    return torch.Size((height, width))
+def size(value: Any, z: Tensor) -> torch.Size:
+    """(H, W), or the spatial size of other checked logits, which are not resized."""
+    spatial = tuple(z.shape[2:])
+    if not isinstance(value, Sequence) or len(value) != len(spatial):
+        what = "(height, width)" if len(spatial) == 2 else f"{spatial}, the size of the logits"
+        raise TypeError(f"size: expected {what}, got {value!r}")
+    wanted = tuple(index("size", v) for v in value)
+    if wanted != spatial:
+        if len(spatial) != 2:
+            raise ValueError(f"size: expected {spatial}, got {wanted}: only logits (B, L, h, w) are resized")
+        if min(wanted) < 1:
+            raise ValueError(f"size: expected a height and a width above 0, got {wanted}")
+        if 0 in spatial:
+            raise ValueError(f"size: got {wanted} for logits of shape {tuple(z.shape)}: there are none to resize")
+    return torch.Size(wanted)
 
 
 def classes(num_classes: Any, z: Tensor) -> int:
@@ -171,6 +179,14 @@ def classes(num_classes: Any, z: Tensor) -> int:
             f"got {num_classes}"
         )
     return int(num_classes)
+
+
+def confusion(argument: str, matrix: Any) -> Tensor:
+    if not isinstance(matrix, Tensor):
+        raise TypeError(f"{argument}: expected a confusion matrix or Statistics, got {type(matrix).__name__}")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{argument}: expected a confusion matrix (L, L), got shape {tuple(matrix.shape)}")
+    return matrix
 
 
 def ignored(ignore_index: int, classes: int) -> None:
@@ -194,6 +210,15 @@ def per_class(argument: str, table: Tensor | None, z: Tensor) -> None:
             f"{argument}: is on {table.device}, the logits on {z.device}; "
             "move the loss with criterion.to(logits.device)"
         )
+
+
+# Where looking at the labels costs no synchronisation with the host.
+CHECKED_DEVICES = ("cpu",)
+
+
+def looks_at_labels(device: torch.device, validate: bool = False) -> bool:
+    """Whether wrong labels are named; else they make the result nan."""
+    return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
 
 
 def wrong_labels(y: Tensor, classes: int, ignore_index: int) -> ValueError:

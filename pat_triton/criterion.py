@@ -1,6 +1,5 @@
 """SegmentationLoss: an adjustment, a curve and a weight rule, and the call that joins them."""
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, overload
 
@@ -20,14 +19,6 @@ Reduction = Literal["mean", "sum", "none"]
 Backend = Literal["auto", "triton", "torch"]
 Numbers = Sequence[float] | Tensor
 Gradient = Literal["auto", "one_pass", "recompute"]
-
-
-# Where looking at the labels costs no synchronisation with the host.
-CHECKED_DEVICES = ("cpu",)
-
-
-def checks_labels(device: torch.device, validate: bool) -> bool:
-    return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
 
 
 class Common(TypedDict, total=False):
@@ -179,7 +170,7 @@ class SegmentationLoss(nn.Module):
         census = Census(
             lambda: path.histogram(target, classes, self.ignore_index), logits, target, self.class_counts, self.weight
         )
-        if checks_labels(logits.device, self.validate) and bool(census.histogram[:, -1].any()):
+        if checks.looks_at_labels(logits.device, self.validate) and bool(census.histogram[:, -1].any()):
             raise checks.wrong_labels(target, classes, self.ignore_index)
         problem = self._problem(logits, target, census)
         one_pass = self.gradient == "one_pass" or (

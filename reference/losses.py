@@ -36,9 +36,11 @@ class Loss:
         reduction: str = "mean",
         loss_weight: float = 1.0,
         class_counts: Numbers = None,
+        align_corners: bool = False,
     ) -> None:
         self.weight, self.class_counts = weight, class_counts
         self.ignore_index, self.reduction, self.loss_weight = ignore_index, reduction, loss_weight
+        self.align_corners = align_corners
 
     def terms(self, z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
         """The loss of every pixel; counts are the pixels of each class in each image."""
@@ -61,6 +63,9 @@ class Loss:
         return torch.as_tensor(self.class_counts, dtype=torch.float64, device=counts.device)
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        if target.shape[-2:] != logits.shape[-2:] and logits.dim() == 4:
+            size = target.shape[-2:]
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
         target = target.reshape(logits.shape[:1] + logits.shape[2:]).long()
         labelled = target != self.ignore_index
         y = target.masked_fill(~labelled, 0)

@@ -83,10 +83,14 @@ CALLS = {
     "another batch size": (Z, torch.cat((Y, Y[:1]))),
     "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
     "is the target transposed?": (Z, Y.transpose(1, 2)),
-    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 8, 12): "
-    "resize the logits to the target's size, F.interpolate(logits, target.shape[1:], mode=...)": (
-        Z, torch.zeros(2, 8, 12, dtype=torch.int64),
+    "target: expected shape (2, 4) or (2, 1, 4) for logits of shape (2, 19, 4), got (2, 8): "
+    "only logits (B, L, h, w) are resized to their target's size": (Z[..., 0], torch.zeros(2, 8, dtype=torch.int64)),
+    "target: expected shape (2, 4, 6, 1) or (2, 1, 4, 6, 1) for logits of shape (2, 19, 4, 6, 1), got (2, 8, 12, 1): "
+    "only logits (B, L, h, w) are resized to their target's size": (
+        Z[..., None], torch.zeros(2, 8, 12, 1, dtype=torch.int64),
     ),
+    "target: expected shape (2, 0, 6) or (2, 1, 0, 6) for logits of shape (2, 19, 0, 6), got (2, 8, 12): "
+    "there are no logits to resize": (Z[:, :, :0], torch.zeros(2, 8, 12, dtype=torch.int64)),
     "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 24)": (
         Z, Y.flatten(1),
     ),
@@ -164,7 +168,7 @@ def test_an_unchecked_wrong_label_is_nan_and_nothing_else(label, monkeypatch):
     """As on a GPU, where a check would synchronise: never indexed, never skipped, its own column only."""
     logits, target = example((2, 19, 4, 6), torch.float32)
     target[1, 2, 3] = label
-    monkeypatch.setattr("pat_triton.criterion.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
     z = logits.to(GPU).requires_grad_()
     value = Loss("PATLoss").ours(("triton", GPU))(z, target.to(GPU))
     value.backward()
@@ -175,7 +179,7 @@ def test_an_unchecked_wrong_label_is_nan_and_nothing_else(label, monkeypatch):
 
 
 def test_validation_by_the_environment(monkeypatch):
-    monkeypatch.setattr("pat_triton.criterion.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
     criterion = Loss("PATLoss").ours(("triton", GPU))
     assert criterion(Z.to(GPU), Y.to(GPU) - 7).isnan()
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")

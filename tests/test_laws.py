@@ -74,8 +74,8 @@ def test_chunk_size_does_not_matter(loss, monkeypatch):
     path = ("torch", CPU)
     value, grad = run(loss, path, logits, target)
     for chunk in (1, 7 * 30):  # a pixel at a time; two rows and a bit
-        monkeypatch.setattr("pat_triton.eager.CPU_CHUNK", chunk)
-        monkeypatch.setattr("pat_triton.eager.CPU_LABELS", 5)
+        monkeypatch.setattr("pat_triton.eager.source.CPU_CHUNK", chunk)
+        monkeypatch.setattr("pat_triton.eager.count.CPU_LABELS", 5)
         again, same = run(loss, path, logits, target)
         assert_close("loss", again, value, EXACT)
         assert_close("gradient", same, grad, EXACT)

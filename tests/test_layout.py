@@ -80,7 +80,7 @@ def test_histogram(dtype, path, monkeypatch):
     """Mask sizes and, last, the labels that are neither a class nor ignored; several programs an image."""
     from importlib import import_module
 
-    module = import_module({"torch": "pat_triton.eager", "triton": "pat_triton.kernels.path"}[path[0]])
+    module = import_module({"torch": "pat_triton.eager.path", "triton": "pat_triton.kernels.path"}[path[0]])
     monkeypatch.setattr("pat_triton.kernels.tiles.HISTOGRAM_PIXELS", 64)
     target = torch.randint(0, 9, (3, 17, 11), generator=torch.Generator().manual_seed(0)).to(dtype)
     target[0, :4] = 255

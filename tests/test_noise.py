@@ -70,7 +70,7 @@ def test_layout_of_the_variates(classes, distribution):
 def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
     """|v| as a loss saw it, from logits that isolate it: the offset-free a of two classes differ by |v| alone."""
     backend, device = path
-    module = __import__(f"pat_triton.{'eager' if backend == 'torch' else 'kernels.path'}", fromlist=["run"])
+    module = __import__(f"pat_triton.{'eager' if backend == 'torch' else 'kernels'}.path", fromlist=["run"])
     from pat_triton.adjustment import Noise, Tables
     from pat_triton.curves import CrossEntropy
     from pat_triton.problem import Problem

@@ -167,7 +167,7 @@ def test_a_class_absent_from_an_image(path):
     from pat_triton.weights import Census, EffectiveNumber, MaskSize
 
     sizes = torch.tensor([[3, 0, 5], [1, 0, 0]])
-    census = Census(lambda: F.pad(sizes, (0, 1)), torch.zeros(2, 3, 3, 3), None, None)
+    census = Census(lambda: F.pad(sizes, (0, 1)), torch.zeros(2, 3, 3, 3), torch.zeros(2, 3, 3), None, None)
     table, images = MaskSize()(census)
     torch.testing.assert_close(table, torch.tensor([[1 / 3, 0, 1 / 5], [1, 0, 0]]).double())
     assert images == 2
@@ -182,7 +182,7 @@ def test_class_balanced_weights_on_pixel_counts():
     from pat_triton.weights import Census, EffectiveNumber
 
     counts = torch.tensor([2036416525, 386328286, 7463162, 5449152])
-    census = Census(lambda: F.pad(counts[None], (0, 1)), torch.zeros(1, 4, 1), counts, None)
+    census = Census(lambda: F.pad(counts[None], (0, 1)), torch.zeros(1, 4, 1), torch.zeros(1, 1), counts, None)
     spread, flat = (EffectiveNumber(beta)(census)[0] for beta in (None, 0.9999))
     assert spread.max() / spread.min() > 200
     assert flat.max() / flat.min() < 1 + 1e-6

@@ -1,0 +1,82 @@
+"""Predictions at the labels' size from logits of any, and the confusion matrix of them.
+
+No tensor of L channels at that size is made, and nothing waits for the device.
+"""
+
+import torch
+from torch import Tensor
+
+from . import checks
+from .criterion import Backend
+from .paths import choose
+from .problem import label_dtype
+from .resize import resize
+
+# Added to every entry for wrong labels that could not be looked at: no sum of batches comes back from there.
+SPOILT = -(1 << 50)
+
+
+@torch.no_grad()
+def predict(
+    logits: Tensor, size: tuple[int, int], align_corners: bool = False, backend: Backend = "auto"
+) -> Tensor:
+    """The label map of logits resized bilinearly: ``F.interpolate(logits, size, mode="bilinear").argmax(1)``.
+
+    Args:
+        logits: (B, L, h, w), as for the losses; (B, L, *spatial) where ``size`` is theirs.
+        size: (H, W) in pixels.
+        align_corners: as in ``F.interpolate``, which also works in float32 for 16-bit logits.
+        backend: "triton", "torch" or "auto".
+
+    Returns:
+        (B, H, W) uint8 up to 256 classes, int16 up to 32768, else int32: the first class with the
+        largest logit, nan being the largest, as ``argmax`` has it.
+    """
+    checks.logits(logits)
+    wanted = checks.size(size, logits)
+    return _predict(logits, wanted, align_corners, backend)
+
+
+@torch.no_grad()
+def confusion_matrix(
+    logits: Tensor,
+    target: Tensor,
+    num_classes: int,
+    ignore_index: int = 255,
+    align_corners: bool = False,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Labelled pixels of each class (row) predicted as each class (column): int64 (L, L) on the logits' device.
+
+    Matrices of batches add up; ``pat_triton.metrics`` makes IoU, accuracy and Dice of them.
+
+    Args:
+        logits: (B, L, *spatial), and (B, L, h, w) of another size than the target, as for the losses.
+        target: (B, *spatial) or (B, 1, *spatial) labels, as for the losses.
+        num_classes: L.
+        ignore_index: label of the pixels that are left out.
+        align_corners, backend: as for ``predict``.
+
+    Raises:
+        ValueError: for labels that are neither a class nor ignored, on a CPU or with PAT_TRITON_VALIDATE=1.
+            On a GPU looking would mean waiting: there they make every entry negative, however many
+            batches are added, and every metric nan.
+    """
+    checks.logits(logits)
+    classes = checks.classes(num_classes, logits)
+    target = checks.target(target, logits)
+    checks.ignored(checks.index("ignore_index", ignore_index), classes)
+    prediction = _predict(logits, target.shape[1:], align_corners, backend)
+    counts = choose(backend, logits.device).confusion(target, prediction, classes, ignore_index)
+    wrong = counts[-1].any()
+    if not checks.looks_at_labels(logits.device):
+        return counts[:classes] + wrong * SPOILT
+    if bool(wrong):
+        raise checks.wrong_labels(target, classes, ignore_index)
+    return counts[:classes]
+
+
+def _predict(logits: Tensor, size: torch.Size, align_corners: bool, backend: Backend) -> Tensor:
+    checks.known("backend", backend, ("auto", "triton", "torch"))
+    how = resize(logits.shape[2:], size, checks.flag("align_corners", align_corners))
+    return choose(backend, logits.device).predict(logits, size, how, label_dtype(logits.shape[1]))
