@@ -166,6 +166,15 @@ class SegmentationLoss(nn.Module):
         checks.per_class("class_counts", self.class_counts, logits)
         checks.flag("return_stats", return_stats)
 
+        reduce = self.reduction != "none"
+        one_pass = self.gradient == "one_pass" or (self.gradient == "auto" and logits.dtype != torch.float16 and reduce)
+        if one_pass and not reduce and logits.shape[2:] != target.shape[1:]:
+            raise ValueError(
+                "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
+                f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
+                "choose 'auto' or 'recompute'"
+            )
+
         path = choose(self.backend, logits.device)
         census = Census(
             lambda: path.histogram(target, classes, self.ignore_index), logits, target, self.class_counts, self.weight
@@ -173,10 +182,6 @@ class SegmentationLoss(nn.Module):
         if checks.looks_at_labels(logits.device, self.validate) and bool(census.histogram[:, -1].any()):
             raise checks.wrong_labels(target, classes, self.ignore_index)
         problem = self._problem(logits, target, census)
-        one_pass = self.gradient == "one_pass" or (
-            self.gradient == "auto" and logits.dtype != torch.float16 and self.reduction != "none"
-        )
-        reduce = self.reduction != "none"
         loss, tally = apply(path, logits, target, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
         if tally is None:
             return loss

@@ -14,8 +14,10 @@ from pat_triton.adjustment import Noise, Tables
 from pat_triton.curves import CURVES, Exponential
 from pat_triton.kernels import path
 from pat_triton.problem import Problem
+from pat_triton.resize import resize
 
 SIZE = (512, 1024)
+SOURCE = (128, 256)
 CLASSES = (19, 150, 847)
 DTYPES = (torch.float32, torch.bfloat16)
 ADJUSTMENTS = {
@@ -31,10 +33,11 @@ PLANS = {
 }
 
 
-def problem(curve, adjustment, L, compute=torch.float32):
+def problem(curve, adjustment, L, compute=torch.float32, resize=None):
     seed = torch.empty(2, dtype=torch.int64, device="meta")
     tables = ADJUSTMENTS[adjustment](torch.empty(L, dtype=compute, device="meta"))
-    return Problem(curve, tables, torch.empty(2, L, dtype=compute, device="meta"), seed if tables.noise else None, 255)
+    weights = torch.empty(2, L, dtype=compute, device="meta")
+    return Problem(curve, tables, weights, seed if tables.noise else None, 255, resize)
 
 
 def emit(target, call, **what):
@@ -68,6 +71,36 @@ def main(target):
             p = problem(Exponential(), "none", L)
             y = torch.empty(layout[:, 0].shape, dtype=torch.int64, device="meta")
             emit(target, lambda z=layout, y=y, p=p: path.run(z, y, p, gradient=True), L=L, plan="ragged")
+    resized(target, labels)
+    evaluation(target, labels)
+
+
+def resized(target, labels):
+    how = resize(torch.Size(SOURCE), torch.Size(SIZE), align_corners=False)
+    cases = [
+        *((19, torch.float32, adjustment, plan) for adjustment in ADJUSTMENTS for plan in ("one_pass", "backward")),
+        *((19, dtype, "none", "one_pass") for dtype in (torch.bfloat16, torch.float64)),
+        *((19, torch.float32, "none", plan) for plan in ("forward", "map")),
+        *((150, torch.bfloat16, adjustment, "one_pass") for adjustment in ADJUSTMENTS),
+    ]
+    for L, dtype, adjustment, plan in cases:
+        logits = torch.empty(2, L, *SOURCE, dtype=dtype, device="meta")
+        compute = torch.float64 if dtype == torch.float64 else torch.float32
+        p = problem(Exponential(), adjustment, L, compute, how)
+        what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": f"resized {plan}"}
+        emit(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
+
+
+def evaluation(target, labels):
+    for L in (19, 150):
+        for size in (SIZE, SOURCE):
+            logits = torch.empty(2, L, *size, device="meta")
+            how = resize(logits.shape[2:], labels.shape[1:], align_corners=False)
+            what = {"L": L, "plan": f"predict {'x'.join(map(str, size))}"}
+            emit(target, lambda z=logits, h=how: path.predict(z, labels.shape[1:], h, torch.uint8), **what)
+            p = problem(Exponential(), "none", L, resize=how)
+            emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True, tally=True), **what | {"plan": "tally"})
+        emit(target, lambda L=L: path.confusion(labels, labels, L, 255), L=L)
 
 
 if __name__ == "__main__":

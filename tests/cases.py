@@ -82,6 +82,19 @@ SHAPES = [
     (1, 1100, 1, 3),  # the column is streamed
 ]
 
+# (h, w) -> (H, W)
+RESIZES = [
+    ((4, 5), (16, 20)),  # the usual ratio
+    ((9, 7), (22, 17)),  # fractional: cells of two and of three outputs; more rows than a program has bands
+    ((3, 40), (6, 80)),  # more columns than a program has cells
+    ((5, 6), (5, 20)),  # one axis only
+    ((6, 9), (11, 4)),  # up and down
+    ((9, 8), (4, 3)),  # down: nodes that no output sees
+    ((1, 1), (3, 5)),  # every output beyond both ends
+    ((2, 3), (1, 1)),  # a single output
+    ((1, 2), (2, 300)),  # more outputs in a cell than a program has lanes
+]
+
 # Relative to the largest magnitude of the truth. fp64 leaves summation order; the noise is fp32 on
 # every path, and log, cos and sin differ by an ulp or two between them.
 EXACT = 1e-12
@@ -100,6 +113,13 @@ def example(shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed:
     last[last == 1] = 0
     if shape[1] > 255:
         target[target == 255] = -1
+    return logits, target
+
+
+def enlarged(source: tuple[int, ...], size: tuple[int, int], dtype: torch.dtype = torch.float64, *, seed: int = 0):
+    """(logits (B, L, h, w), target (B, H, W)) as ``example`` draws them."""
+    logits, _ = example(source, dtype, seed=seed)
+    _, target = example((*source[:2], *size), seed=seed)
     return logits, target
 
 
@@ -149,9 +169,10 @@ def assert_close(name: str, a: Tensor, b: Tensor, tolerance: float) -> None:
 
 @contextlib.contextmanager
 def tiled(monkeypatch, **tile: int):
-    """Every loss kernel with this tile."""
+    """Every loss kernel, or with CELLS every upsample kernel, with this tile."""
     from pat_triton.kernels import tiles
 
+    name, made = ("upsample_tile", tiles.UpsampleTile) if "CELLS" in tile else ("loss_tile", tiles.Tile)
     with monkeypatch.context() as patch:
-        patch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(**tile))
+        patch.setattr(tiles, name, lambda *_: made(**tile))
         yield

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,15 +26,22 @@ def codes(request):
 
 
 def losses(codes):
-    return [c for c in codes if c["kernel"] == "loss_kernel" and c["plan"] != "ragged"]
+    return [c for c in codes if c["kernel"] == "loss_kernel" and c["plan"] in ("one_pass", "forward", "map", "backward")]
 
 
 def test_everything_compiles(codes):
-    kernels = {c["kernel"] for c in codes}
-    assert kernels == {"loss_kernel", "histogram_kernel", "rescale_kernel"}
-    assert (
-        len(losses(codes)) == 3 * 2 * (4 + 2 + 2) + 2 * 3
-    )  # L, dtype, plans of each adjustment; each curve in fp32 and fp64
+    made = Counter(c["kernel"] for c in codes)
+    assert made == {
+        # L, dtype and plan of each adjustment; each curve in fp32 and fp64; ragged layouts; resized
+        # columns that do not fit the upsample kernel; statistics.
+        "loss_kernel": 3 * 2 * (4 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3,
+        "upsample_kernel": 3 * 2 + 2 + 2 + 3 + 2,
+        "predict_kernel": 4,
+        "tally_kernel": 4,
+        "confusion_kernel": 2,
+        "histogram_kernel": 3,
+        "rescale_kernel": 2,
+    }
 
 
 @pytest.mark.skipif(
@@ -41,7 +49,11 @@ def test_everything_compiles(codes):
     reason="registers are the compiler's to allocate: gated on the pinned Triton",
 )
 def test_nothing_spills(codes):
-    assert [c for c in codes if c["spills"]] == []
+    """But for two values of the upsample kernel with tables, whose 255 registers are full: stored once a
+    program and loaded once a row of cells, outside the loop over the output's rows."""
+    allowed = {c["kernel"]: 0 for c in codes} | {"upsample_kernel": 4}
+    assert [c for c in codes if c["spills"] > allowed[c["kernel"]]] == []
+    assert [c for c in codes if c["spills"] and c["adjustment"] == "none"] == []
 
 
 def test_128_bit_accesses(codes):
@@ -65,6 +77,25 @@ def test_one_read_and_one_write(codes):
             "sm", 19, "torch.float32", "none", "one_pass",
         ):  # fmt: skip
             assert (c["wide_loads"], c["wide_stores"]) == (19, 19), c
+
+
+def test_a_resized_column_stays_in_registers(codes):
+    """Loss and gradient in one launch: the program's first row of nodes and, in the loop, the next one, two
+    columns each; label and weight. Longer columns get their pulls first, from a launch of the loss kernel."""
+    for c in codes:
+        if c["kernel"] == "upsample_kernel" and (c["L"], c["plan"]) == (19, "resized one_pass"):
+            if c["target"][:2] == "sm" and c["adjustment"] == "none" and c["dtype"] != "torch.float64":
+                assert c["loads"] == 2 * 2 * 19 + 2, c
+    for L, dtype, kernels in (
+        (19, "torch.float32", ["upsample_kernel"]),
+        (19, "torch.float64", ["loss_kernel", "upsample_kernel"]),
+        (150, "torch.bfloat16", ["loss_kernel", "upsample_kernel"]),
+    ):
+        launched = [
+            c["kernel"] for c in codes
+            if (c.get("L"), c.get("dtype"), c.get("adjustment"), c.get("plan")) == (L, dtype, "none", "resized one_pass")
+        ]  # fmt: skip
+        assert launched == kernels, (L, dtype)
 
 
 def test_rescale_is_wide(codes):

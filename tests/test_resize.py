@@ -1,0 +1,239 @@
+"""Logits of another size than their target: bilinear interpolation and the dense loss, without the tensor between."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cases import (
+    EXACT,
+    GPU,
+    LOSSES,
+    NOISY,
+    PATHS,
+    PLANS,
+    RESIZES,
+    SAME_DTYPE,
+    Loss,
+    assert_close,
+    distance,
+    enlarged,
+    expected,
+    run,
+    tiled,
+)
+
+SOURCE, SIZE = (2, 7, 6, 9), (15, 23)
+PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")
+THREE = pytest.mark.parametrize("loss", [PAT, LDAM, BLV], ids=lambda loss: loss.name)
+CORNERS = pytest.mark.parametrize("align_corners", [False, True], ids=["half-pixels", "corners"])
+
+
+def tolerance(loss):
+    return NOISY if loss.draws else EXACT
+
+
+def assert_equals_the_reference(loss, path, logits, target, **options):
+    value, grad = run(loss, path, logits, target, **options)
+    options.pop("gradient", None)
+    truth, slope = expected(loss, logits, target, on=path[1], **options)
+    assert_close("loss", value, truth, tolerance(loss))
+    assert_close("gradient", grad, slope, tolerance(loss))
+
+
+@CORNERS
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(loss, path, align_corners):
+    assert_equals_the_reference(loss, path, *enlarged(SOURCE, SIZE), align_corners=align_corners)
+
+
+@CORNERS
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("source", "size"), RESIZES, ids=str)
+def test_every_ratio(source, size, path, align_corners):
+    assert_equals_the_reference(BLV, path, *enlarged((2, 5, *source), size), align_corners=align_corners)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "plan"),
+    [("mean", "one_pass"), ("mean", "recompute"), ("sum", "one_pass"), ("sum", "recompute"), ("none", "recompute")],
+)
+@pytest.mark.parametrize("path", PATHS)
+@THREE
+def test_reductions_and_plans(loss, path, reduction, plan):
+    """Each with a gradient that arrives, of one number or of one a pixel."""
+    logits, target = enlarged(SOURCE, SIZE)
+    upstream = torch.rand(target.shape, dtype=torch.float64) if reduction == "none" else torch.tensor(0.3)
+    options = {"reduction": reduction, "upstream": upstream}
+    assert_equals_the_reference(loss, path, logits, target, gradient=plan, **options)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("dtype", SAME_DTYPE, ids=str)
+@THREE
+def test_no_worse_than_torch_at_the_same_dtype(loss, dtype, path):
+    logits, target = enlarged(SOURCE, SIZE, dtype)
+    truth = expected(loss, logits.double(), target, on=path[1])
+    ours, theirs = run(loss, path, logits, target), expected(loss, logits, target, on=path[1])
+    for name, a, b, c in zip(("loss", "gradient"), ours, theirs, truth, strict=True):
+        assert distance(a, c) <= distance(b, c) + SAME_DTYPE[dtype], name
+
+
+@pytest.mark.parametrize("path", PATHS)
+@THREE
+def test_long_columns(loss, path):
+    """Too long for registers: in blocks of the classes, the softmax's results kept between."""
+    for classes in (40, 150):
+        assert_equals_the_reference(loss, path, *enlarged((1, classes, 3, 4), (7, 11)))
+
+
+@pytest.mark.parametrize(
+    "tile",
+    [
+        {"CLASSES": 8, "CELLS": 2, "CROWD": 4, "BANDS": 1, "num_warps": 4},  # the smallest program
+        {"CLASSES": 8, "CELLS": 64, "CROWD": 4, "BANDS": 64, "num_warps": 4},  # all in one
+        {"CLASSES": 4, "CELLS": 4, "CROWD": 4, "BANDS": 2, "num_warps": 4},  # blocks of classes
+    ],
+    ids=["smallest", "one", "blocks"],
+)
+@pytest.mark.parametrize("plan", PLANS)
+@THREE
+def test_tile_size_does_not_matter(loss, plan, tile, monkeypatch):
+    logits, target = enlarged((2, 7, 4, 5), (10, 12))
+    with tiled(monkeypatch, **tile):
+        assert_equals_the_reference(loss, ("triton", GPU), logits, target, gradient=plan)
+
+
+@pytest.mark.parametrize("chunk", [1, 400, 3000], ids=["pixels", "parts of rows", "rows"])
+@THREE
+def test_chunk_size_does_not_matter(loss, chunk, monkeypatch):
+    """Cells that two chunks share are given to by both."""
+    monkeypatch.setattr("pat_triton.eager.source.CPU_CHUNK", chunk)
+    for source, size in (((6, 9), (15, 23)), ((9, 8), (4, 3))):
+        assert_equals_the_reference(loss, ("torch", torch.device("cpu")), *enlarged((2, 7, *source), size))
+
+
+@CORNERS
+@pytest.mark.parametrize("path", PATHS)
+@THREE
+def test_gradcheck(loss, path, align_corners):
+    logits, target = enlarged((1, 3, 2, 3), (5, 7))
+    criterion = loss.ours(path, align_corners=align_corners).eval()
+    z, y = logits.to(path[1]).requires_grad_(), target.to(path[1])
+    assert torch.autograd.gradcheck(lambda z: criterion(z, y), z)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_noise_is_that_of_the_full_size(path):
+    """One seed, the logits interpolated before or on the way."""
+    logits, target = enlarged(SOURCE, SIZE)
+    z = logits.to(path[1]).requires_grad_()
+    dense = F.interpolate(z, SIZE, mode="bilinear")
+    torch.manual_seed(3)
+    truth = BLV.ours(path)(dense, target.to(path[1]))
+    truth.backward()
+    value, grad = run(BLV, path, logits, target)
+    assert_close("loss", value, truth.detach().cpu(), EXACT)
+    assert_close("gradient", grad, z.grad.cpu(), EXACT)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@THREE
+def test_the_same_bits_every_time(loss, path):
+    logits, target = enlarged((2, 7, 20, 40), (50, 90), torch.float32)
+    first = run(loss, path, logits, target)
+    for _ in range(2):
+        assert all(map(torch.equal, run(loss, path, logits, target), first))
+
+
+LAYOUTS = {
+    "channels_last": lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t,
+    "crop": lambda t: F.pad(t, (1, 2, 3, 1))[..., 3:-1, 1:-2],
+    "flipped": lambda t: t.transpose(-1, -2).contiguous().transpose(-1, -2),
+    "every second": lambda t: torch.stack((t, t), -1)[..., 0],
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(layout, path):
+    logits, target = enlarged(SOURCE, SIZE)
+    value, grad = run(PAT, path, logits, target)
+    again, same = run(PAT, path, LAYOUTS[layout](logits), LAYOUTS[layout](target)[:, None])
+    assert_close("loss", again, value, EXACT)
+    assert_close("gradient", same, grad, EXACT)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_impossible_classes(path):
+    """-inf in all of an image: never seen, as without the class."""
+    logits, target = enlarged(SOURCE, SIZE)
+    target[target == 6] = 0
+    value, grad = run(PAT, path, logits[:, :6], target)
+    logits[:, 6] = -torch.inf
+    again, same = run(PAT, path, logits, target)
+    assert_close("loss", again, value, EXACT)
+    assert_close("gradient", same, F.pad(grad, (0, 0, 0, 0, 0, 1)), EXACT)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("plan", PLANS)
+def test_nan_is_seen_by_its_cells_only(plan, path):
+    """As after F.interpolate; and where all that see it is ignored, by nothing."""
+    logits, target = enlarged((1, 3, 8, 10), (32, 40))
+    target[target == 255] = 0
+    logits[0, 1, 2, 3] = torch.nan
+    value, grad = run(PAT, path, logits, target, gradient=plan)
+    assert value.isnan()
+    nan = torch.zeros(8, 10, dtype=torch.bool)
+    nan[1:4, 2:5] = True
+    assert torch.equal(grad.isnan(), nan.expand_as(grad))
+
+    target[0, 4:16, 8:20] = 255
+    value, grad = run(PAT, path, logits, target, gradient=plan)
+    truth, slope = run(PAT, path, logits.nan_to_num(), target, gradient=plan)
+    assert_close("loss", value, truth, EXACT)
+    assert_close("gradient", grad, slope, EXACT)
+
+
+@pytest.mark.parametrize("label", [-100, 19, 2**40])
+@pytest.mark.parametrize("classes", [7, 40])
+def test_an_unchecked_wrong_label_is_nan_around_it_and_nothing_else(classes, label, monkeypatch):
+    logits, target = enlarged((1, classes, 6, 8), (24, 32), torch.float32)
+    target[0, 9, 13] = label if label != 19 else classes
+    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    value, grad = run(PAT, ("triton", GPU), logits, target)
+    assert value.isnan()
+    nan = torch.zeros(6, 8, dtype=torch.bool)
+    nan[1:3, 2:4] = True
+    assert torch.equal(grad.isnan(), nan.expand_as(grad))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@THREE
+def test_without_labelled_pixels(loss, path):
+    logits, target = enlarged(SOURCE, SIZE)
+    value, grad = run(loss, path, logits, torch.full_like(target, 255))
+    assert value == 0
+    assert not grad.any()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_empty_batch(path):
+    logits, target = enlarged(SOURCE, SIZE)
+    value, grad = run(PAT, path, logits[:0], target[:0])
+    assert value == 0
+    assert grad.shape == (0, *SOURCE[1:])
+
+
+@pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
+@THREE
+def test_no_host_sync(loss):
+    logits, target = enlarged(SOURCE, SIZE, torch.float32)
+    z, y = logits.to(GPU).requires_grad_(), target.to(GPU)
+    criterion = loss.ours(("triton", GPU))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        value, _ = criterion(z, y, return_stats=True)
+        value.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
