@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: median of a call. bytes: most alive at once beyond the logits. copies: as logits."""
+    """seconds: median of a call. bytes: most alive at once beyond the logits. copies: in logits of full size."""
 
     seconds: float
     fastest: float
@@ -25,13 +25,13 @@ class Cost:
 
 
 def costs(losses: Mapping[str, Loss], logits: Tensor, target: Tensor) -> dict[str, Cost]:
-    """logits (B, L, H, W) that require a gradient, target (B, H, W)."""
+    """logits (B, L, h, w) that require a gradient, target (B, H, W)."""
+    copy = logits.element_size() * logits.shape[1] * target.numel()
     steps = {name: partial(_step, loss, logits, target) for name, loss in losses.items()}
     peaks = {name: peak_bytes(step, logits.device) for name, step in steps.items()}
     taken = times(steps, logits.device, repeats=9)
     return {
-        name: Cost(statistics.median(t), min(t), max(t), peaks[name], peaks[name] / logits.nbytes)
-        for name, t in taken.items()
+        name: Cost(statistics.median(t), min(t), max(t), peaks[name], peaks[name] / copy) for name, t in taken.items()
     }
 
 

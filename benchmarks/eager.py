@@ -3,6 +3,8 @@
 logits (B, L, H, W) float, target (B, H, W) int64 -> scalar, as the losses of ``pat_triton``.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,3 +44,8 @@ def blv(logits: Tensor, target: Tensor, class_counts: Tensor, sigma: float = 4.0
     variation = (variation / variation.max()).to(logits.dtype)
     noise = torch.empty_like(logits).normal_(0, sigma).abs().clamp(max=1)
     return F.cross_entropy(logits + variation[:, None, None] * noise, target, ignore_index=ignore_index)
+
+
+def resized(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """``loss`` after the usual resize of the logits to their target's size."""
+    return lambda logits, target: loss(F.interpolate(logits, target.shape[1:], mode="bilinear"), target)

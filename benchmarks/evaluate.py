@@ -1,9 +1,12 @@
 """How good the predictions of a network are on a split."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from pat_triton import confusion_matrix, metrics, predict
 
 from .data import Split
 from .model import normalise
@@ -11,7 +14,7 @@ from .model import normalise
 
 @dataclass(frozen=True)
 class Scores:
-    """iou: of each class, NaN where the split has none of its pixels; the means leave those out."""
+    """iou: of each class, NaN where a class neither occurs nor is predicted; the means leave those out."""
 
     iou: tuple[float, ...]
     miou: float
@@ -19,30 +22,29 @@ class Scores:
     pixel_accuracy: float
 
 
-@torch.no_grad()
-def predict(model: nn.Module, images: Tensor, device: torch.device, batch: int = 8) -> Tensor:
-    """images (N, 3, H, W) uint8 -> labels (N, H, W) uint8 on the CPU."""
-    model.eval()
-    parts = (model(normalise(part.to(device))).argmax(1).to("cpu", torch.uint8) for part in images.split(batch))
-    return torch.cat(list(parts))
-
-
-def score(predictions: Tensor, split: Split, tail: Tensor) -> Scores:
-    """predictions (N, H, W) uint8; tail (L,) bool."""
-    confusion = sum(_confusion(*pair, len(tail)) for pair in zip(split.labels, predictions, strict=True))
-    assert isinstance(confusion, Tensor)
-    right, labelled, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
-    iou = torch.where(labelled > 0, right / (labelled + predicted - right), torch.nan)
+def evaluate(model: nn.Module, split: Split, tail: Tensor, device: torch.device, batch: int = 8) -> Scores:
+    """At the labels' size; tail (L,) bool."""
+    labels = split.labels.split(batch)
+    logits = _logits(model, split.images, device, batch)
+    matrices = [confusion_matrix(z, y.to(device), len(tail)) for z, y in zip(logits, labels, strict=True)]
+    matrix = torch.stack(matrices).sum(0).cpu()
+    iou, mean = metrics.iou(matrix)
     return Scores(
         iou=tuple(iou.tolist()),
-        miou=iou.nanmean().item(),
+        miou=mean.item(),
         tail_miou=iou[tail].nanmean().item(),
-        pixel_accuracy=(right.sum() / labelled.sum()).item(),
+        pixel_accuracy=metrics.pixel_accuracy(matrix).overall.item(),
     )
 
 
-def _confusion(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
-    """(L, L) pixels of each class (rows) predicted as each class (columns); void left out."""
-    known = labels < classes
-    bins = classes * labels[known].long() + predictions[known]
-    return torch.bincount(bins, minlength=classes**2).view(classes, classes)
+def label(model: nn.Module, images: Tensor, device: torch.device, batch: int = 8) -> Tensor:
+    """images (N, 3, H, W) uint8 -> predicted labels (N, H, W) uint8 on the CPU."""
+    height, width = images.shape[2:]
+    return torch.cat([predict(z, (height, width)).cpu() for z in _logits(model, images, device, batch)])
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, images: Tensor, device: torch.device, batch: int) -> Iterator[Tensor]:
+    model.eval()
+    for part in images.split(batch):
+        yield model(normalise(part.to(device)))

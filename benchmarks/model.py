@@ -1,42 +1,43 @@
-"""A small SegNet: the decoder puts values back where max pooling found them.
+"""A small feature pyramid network, whose logits have a quarter of the image's height and width.
 
-After Badrinarayanan et al. 2017, SegNet: A Deep Convolutional Encoder-Decoder Architecture.
+After Kirillov et al. 2019, Panoptic Feature Pyramid Networks, section 3: features of every scale are
+brought to a quarter and added.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEVELS = 3
+LEVELS = 5  # halvings of the image's size
+SHRINKAGE = 4  # of the image's height and width, in the logits
 
 
-class SegNet(nn.Module):
-    """images (B, 3, H, W) float -> logits (B, classes, H, W); H and W at least 2 ** LEVELS.
+class PyramidNet(nn.Module):
+    """images (B, 3, H, W) float -> logits (B, classes, H / 4, W / 4), rounded up.
 
-    width: channels at full resolution; they double at each of the levels below.
+    width: channels at half the image's size; they double at each of the levels below.
     """
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
         self.encoder = nn.ModuleList(
-            _stage(before, after, after) for before, after in zip([3, *widths], widths, strict=False)
+            nn.Sequential(*_convolution(before, after, stride=2), *_convolution(after, after))
+            for before, after in zip([3, *widths], widths, strict=False)
         )
-        self.decoder = nn.ModuleList(
-            _stage(after, after, before) for before, after in zip([width, *widths], widths, strict=False)
-        )
-        self.head = nn.Conv2d(width, classes, 1)
+        merged = widths[1]
+        self.laterals = nn.ModuleList(nn.Conv2d(features, merged, 1) for features in widths[1:])
+        self.head = nn.Sequential(*_convolution(merged, merged), nn.Conv2d(merged, classes, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        x, trail = images, []
+        x, features = images, []
         for stage in self.encoder:
             x = stage(x)
-            size = x.shape[-2:]
-            x, where = F.max_pool2d(x, 2, return_indices=True)
-            trail.append((where, size))
-        for stage, (where, size) in zip(reversed(self.decoder), reversed(trail), strict=True):
-            x = stage(F.max_unpool2d(x, where, (2, 2), output_size=size))
-        return self.head(x).contiguous()
+            features.append(x)
+        parts = [lateral(part) for lateral, part in zip(self.laterals, features[1:], strict=True)]
+        size = parts[0].shape[-2:]
+        merged = sum((F.interpolate(part, size, mode="bilinear") for part in parts[1:]), parts[0])
+        return self.head(merged).contiguous()
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -45,9 +46,6 @@ def normalise(images: Tensor) -> Tensor:
     return scaled.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else scaled
 
 
-def _stage(before: int, within: int, after: int) -> nn.Sequential:
-    return nn.Sequential(*_convolution(before, within), *_convolution(within, after))
-
-
-def _convolution(before: int, after: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+def _convolution(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+    return convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)

@@ -17,23 +17,29 @@ from .data import Data
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-def draw(path: Path, data: Data, predictions: Mapping[str, Tensor], rows: int = 5) -> None:
-    """Evenly spaced validation images: image, labels, and the predictions (N, H, W) by name."""
-    chosen = torch.linspace(0, len(data.val.images) - 1, min(rows, len(data.val.images))).long()
+def chosen(data: Data, rows: int = 5) -> Tensor:
+    """Numbers of the evenly spaced validation images that are drawn."""
+    images = len(data.val.images)
+    return torch.linspace(0, images - 1, min(rows, images)).long()
+
+
+def draw(path: Path, data: Data, predictions: Mapping[str, Tensor]) -> None:
+    """The chosen validation images, a row each: image, labels, and the predictions (rows, H, W) by name."""
+    rows = chosen(data)
     colours = torch.zeros(VOID + 1, 3, dtype=torch.uint8)
     colours[: len(data.classes.colours)] = torch.tensor(data.classes.colours, dtype=torch.uint8)
     columns = {
-        "image": data.val.images[chosen].movedim(1, -1),
-        "labels": colours[data.val.labels[chosen].long()],
-        **{name: colours[labels[chosen].long()] for name, labels in predictions.items()},
+        "image": data.val.images[rows].movedim(1, -1),
+        "labels": colours[data.val.labels[rows].long()],
+        **{name: colours[labels.long()] for name, labels in predictions.items()},
     }
 
     height, width = data.val.labels.shape[1:]
     inches = 3.4
-    size = (inches * len(columns), inches * height / width * len(chosen) + 0.9)
+    size = (inches * len(columns), inches * height / width * len(rows) + 0.9)
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(chosen), len(columns), squeeze=False)
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for column, (title, pictures) in enumerate(columns.items()):
         axes[0, column].set_title(title)
         for row, picture in enumerate(pictures):

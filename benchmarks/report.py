@@ -26,7 +26,7 @@ from .evaluate import Scores
 class Outcome:
     """One loss: how well it trained, what it and its eager rival cost, and whether they agree.
 
-    predictions: (N, H, W) uint8, of the validation images. gradient_difference: the largest, over
+    predictions: (N, H, W) uint8, of the images in the picture. gradient_difference: the largest, over
     the largest gradient.
     """
 
@@ -67,7 +67,7 @@ def table(data: Data, outcomes: Sequence[Outcome]) -> Table:
     difference = max(o.gradient_difference for o in outcomes)
     result = Table(
         title="Same network, weights, batches and steps",
-        caption="ms and peak: the loss alone, forward and backward; ours and "
+        caption="ms and peak: the loss alone, forward and backward, the logits' resize included; ours and "
         f"eager torch have the same gradient within {difference:.0e} of the largest",
     )
     result.add_column("IoU, %")
@@ -88,8 +88,8 @@ def table(data: Data, outcomes: Sequence[Outcome]) -> Table:
     result.add_section()
     row("loss, ms a step: ours", lambda o: f"{1e3 * o.ours.seconds:.2f}")
     row("loss, ms a step: eager", lambda o: f"{1e3 * o.eager.seconds:.2f}")
-    row("peak MiB (x logits): ours", lambda o: _memory(o.ours))
-    row("peak MiB (x logits): eager", lambda o: _memory(o.eager))
+    row("peak MiB (x full-size logits): ours", lambda o: _memory(o.ours))
+    row("peak MiB (x full-size logits): eager", lambda o: _memory(o.eager))
     return result
 
 

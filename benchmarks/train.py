@@ -14,10 +14,10 @@ import pat_triton
 from . import eager, report
 from .cost import Loss, costs, disagreement
 from .data import Data, load
-from .evaluate import predict, score
+from .evaluate import evaluate, label
 from .loop import fit
-from .model import LEVELS, SegNet, normalise
-from .picture import draw
+from .model import LEVELS, PyramidNet, normalise
+from .picture import chosen, draw
 from .report import Outcome
 
 
@@ -31,14 +31,14 @@ class Budget:
 
 
 BUDGETS = {
-    "scenes": Budget((128, 256), 720, 2),
-    "camvid": Budget((120, 160), 600, 6),
+    "scenes": Budget((256, 512), 500, 2),
+    "camvid": Budget((240, 320), 1000, 4),
     "cityscapes": Budget((256, 512), 4000, 8),
 }
 
 CONTEST: tuple[tuple[str, Loss, Loss], ...] = (
-    ("cross-entropy", pat_triton.CrossEntropyLoss(), eager.cross_entropy),
-    ("PAT", pat_triton.PATLoss(), eager.pat),
+    ("cross-entropy", pat_triton.CrossEntropyLoss(), eager.resized(eager.cross_entropy)),
+    ("PAT", pat_triton.PATLoss(), eager.resized(eager.pat)),
 )
 
 
@@ -54,7 +54,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--size", type=_positive, nargs=2, metavar=("H", "W"), help="working size in pixels")
     parser.add_argument("--steps", type=_positive, metavar="N", help="training steps for each loss")
     parser.add_argument("--batch", type=_positive, metavar="N", help="images in a step")
-    parser.add_argument("--width", type=_positive, default=16, metavar="N", help="channels at full resolution")
+    parser.add_argument("--width", type=_positive, default=16, metavar="N", help="channels at half the size")
     parser.add_argument("--lr", type=float, default=4e-3, help="highest learning rate")
     parser.add_argument("--seed", type=_natural, default=0, help="of scenes, weights and batches")
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
@@ -95,28 +95,27 @@ def _train(
     console: Console,
 ) -> Outcome:
     torch.manual_seed(args.seed)
-    model = SegNet(len(data.classes.names), args.width).to(device)
+    model = PyramidNet(len(data.classes.names), args.width).to(device)
     start = time.perf_counter()
     fit(
         model, ours, data.train, batch=args.batch, steps=args.steps, lr=args.lr,
         seed=args.seed, device=device, name=name, console=console,
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    predictions = predict(model, data.val.images, device)
     logits, target = _example(model, data, args, device)
     measured = costs({"ours": ours, "eager": rival}, logits, target)
     return Outcome(
         name=name,
-        scores=score(predictions, data.val, data.tail),
+        scores=evaluate(model, data.val, data.tail, device),
         ours=measured["ours"],
         eager=measured["eager"],
         gradient_difference=disagreement(ours, rival, logits, target),
         training_seconds=seconds,
-        predictions=predictions,
+        predictions=label(model, data.val.images[chosen(data)], device),
     )
 
 
-def _example(model: SegNet, data: Data, args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tensor]:
+def _example(model: PyramidNet, data: Data, args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tensor]:
     """The logits of a training batch, and its labels as int64, which eager torch needs."""
     images, labels = next(data.train.batches(args.batch, 1, args.seed))
     with torch.no_grad():

@@ -17,9 +17,7 @@ SPOILT = -(1 << 50)
 
 
 @torch.no_grad()
-def predict(
-    logits: Tensor, size: tuple[int, int], align_corners: bool = False, backend: Backend = "auto"
-) -> Tensor:
+def predict(logits: Tensor, size: tuple[int, int], align_corners: bool = False, backend: Backend = "auto") -> Tensor:
     """The label map of logits resized bilinearly: ``F.interpolate(logits, size, mode="bilinear").argmax(1)``.
 
     Args:

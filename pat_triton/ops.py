@@ -31,7 +31,7 @@ class _Loss(torch.autograd.Function):
         ctx: Any, logits: Tensor, target: Tensor, problem: Problem, path: Path,
         reduce: bool, one_pass: bool, tally: bool,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        loss, gradient, counts = path.run(logits, target, problem, reduce=reduce, gradient=one_pass, tally=tally)
+        loss, gradient, counted = path.run(logits, target, problem, reduce=reduce, gradient=one_pass, tally=tally)
         # An empty output whose history is the logits': what a second derivative is tied to, without
         # keeping the logits alive.
         tie = logits.new_empty(0)
@@ -39,7 +39,7 @@ class _Loss(torch.autograd.Function):
         ctx.problem, ctx.path, ctx.one_pass = problem, path, one_pass
         ctx.set_materialize_grads(False)
         assert loss is not None
-        counts = counts or ()
+        counts = () if counted is None else tuple(counted)
         ctx.mark_non_differentiable(*counts)
         return loss, tie, *counts
 

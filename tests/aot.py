@@ -99,7 +99,11 @@ def evaluation(target, labels):
             what = {"L": L, "plan": f"predict {'x'.join(map(str, size))}"}
             emit(target, lambda z=logits, h=how: path.predict(z, labels.shape[1:], h, torch.uint8), **what)
             p = problem(Exponential(), "none", L, resize=how)
-            emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True, tally=True), **what | {"plan": "tally"})
+            emit(
+                target,
+                lambda z=logits, p=p: path.run(z, labels, p, gradient=True, tally=True),
+                **what | {"plan": "tally"},
+            )
         emit(target, lambda L=L: path.confusion(labels, labels, L, 255), L=L)
 
 

@@ -28,7 +28,7 @@ def job(monkeypatch, capsys):
     return run
 
 
-def camvid(root, splits=("train", "val"), size=(24, 32)):
+def camvid(root, splits=("train", "val"), size=(32, 48)):
     rng = np.random.default_rng(0)
     for split in splits:
         for folder in (split, f"{split}annot"):
@@ -75,10 +75,10 @@ def test_scenes_have_a_long_tail(monkeypatch):
 
 def test_camvid(job, tmp_path):
     root = camvid(tmp_path / "camvid")
-    arguments = ("--data", "camvid", "--root", root, "--size", 24, 32, "--steps", 2, "--width", 4)
+    arguments = ("--data", "camvid", "--root", root, "--size", 32, 48, "--steps", 2, "--width", 4)
     code, out = job("train", *arguments, "--out", tmp_path / "runs")
     assert code == 0, out.err
-    data = load("camvid", root, (24, 32), 0)
+    data = load("camvid", root, (32, 48), 0)
     with Image.open(root / "trainannot" / "0.png") as image:
         raw = np.asarray(image)
     assert np.array_equal(data.train.labels[0], np.where(raw == 11, 255, raw))
@@ -104,13 +104,13 @@ BROKEN = {
     "bytes that cannot be decoded": lambda root: (root / "train/1.jpg").write_bytes(
         (root / "train/1.jpg").read_bytes()[:200]
     ),
-    "found 10 x 20 pixels, expected 24 x 32, the size of": lambda root: Image.new("L", (20, 10)).save(
+    "found 10 x 20 pixels, expected 32 x 48, the size of": lambda root: Image.new("L", (20, 10)).save(
         root / "trainannot/2.png"
     ),
-    "found the label ids 77, expected those of camvid: 0 to 11": lambda root: Image.new("L", (32, 24), 77).save(
+    "found the label ids 77, expected those of camvid: 0 to 11": lambda root: Image.new("L", (48, 32), 77).save(
         root / "trainannot/2.png"
     ),
-    "found pixels of mode RGB, expected labels of one byte a pixel": lambda root: Image.new("RGB", (32, 24)).save(
+    "found pixels of mode RGB, expected labels of one byte a pixel": lambda root: Image.new("RGB", (48, 32)).save(
         root / "trainannot/2.png"
     ),
 }
@@ -120,7 +120,7 @@ BROKEN = {
 def test_broken_data(message, job, tmp_path):
     root = camvid(tmp_path / "camvid")
     BROKEN[message](root)
-    code, out = job("train", "--data", "camvid", "--root", root, "--size", 24, 32, "--out", tmp_path / "runs")
+    code, out = job("train", "--data", "camvid", "--root", root, "--size", 32, 48, "--out", tmp_path / "runs")
     assert code == 2
     assert message in out.err
     assert "Traceback" not in out.err
@@ -154,5 +154,5 @@ def test_the_peak_counts_what_is_alive_at_once():
     def twice(z, _):
         return ((z + 1) * 2).sum()  # two copies alive; the gradient's one comes after
 
-    measured = costs({"twice": twice}, logits, torch.zeros(1))["twice"]
+    measured = costs({"twice": twice}, logits, torch.zeros(1, 256, 256))["twice"]
     assert 1.9 < measured.copies < 2.2

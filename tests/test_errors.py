@@ -134,11 +134,11 @@ def test_options_against_the_logits():
 
 
 def test_one_pass_where_the_factor_of_each_pixel_comes_too_late():
+    criterion = pt.FocalLoss(reduction="none", gradient="one_pass")
     with pytest.raises(ValueError, match=re.escape(
         "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got (2, 19, 4, 6) for "
         "(2, 8, 12): the factor of each pixel comes too late; choose 'auto' or 'recompute'"
     )):  # fmt: skip
-        criterion = pt.FocalLoss(reduction="none", gradient="one_pass")
         criterion(Z, torch.zeros(2, 8, 12, dtype=torch.int64))
 
 

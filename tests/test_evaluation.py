@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cases import EXACT, GPU, LOSSES, PATHS, PLANS, RESIZES, Loss, assert_close, distance, enlarged, example, ignore
 
 import pat_triton
-from pat_triton import Statistics, confusion_matrix, metrics, predict
+from pat_triton import confusion_matrix, metrics, predict
 
 SHAPES = [(2, 7, 9, 13), (1, 5, 3, 4, 6), (2, 40, 11), (1, 150, 5, 7), (1, 1100, 2, 3)]
 Z, Y = torch.zeros(2, 19, 4, 6), torch.zeros(2, 4, 6, dtype=torch.int64)
@@ -70,7 +70,7 @@ def test_ties_nan_and_infinities(size, dtype, path):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_statistics(loss, path, resized):
-    """By image and class they are sums of the map, and the counts those of the confusion matrix; the loss is the same."""
+    """By image and class: sums of the map, counts of the confusion matrix; and the loss stays what it is."""
     logits, target = enlarged((2, 7, 6, 9), (15, 23)) if resized else example((2, 7, 9, 13))
     z, y = logits.to(path[1]), target.to(path[1])
     maps = loss.ours(path, reduction="none")
@@ -101,8 +101,7 @@ def test_statistics_beside_the_gradient(resized, plan, path):
     logits, target = enlarged((2, 7, 6, 9), (15, 23)) if resized else example((2, 7, 9, 13))
     y = target.to(path[1])
     criterion = Loss("PATLoss").ours(path, gradient=plan)
-    a, b = (logits.to(path[1]).requires_grad_() for _ in range(2))
-    a, b = a.clone().detach().requires_grad_(), b.clone().detach().requires_grad_()
+    a, b = (logits.to(path[1], copy=True).requires_grad_() for _ in range(2))
     value = criterion(a, y)
     value.backward()
     again, stats = criterion(b, y, return_stats=True)
@@ -188,8 +187,8 @@ def test_an_unchecked_wrong_label_spoils_every_metric(monkeypatch):
 
 
 ERRORS = {
-    "num_classes: expected 19, one for each channel of logits of shape (2, 19, 4, 6), got 20": lambda: (
-        confusion_matrix(Z, Y, 20)
+    "num_classes: expected 19, one for each channel of logits of shape (2, 19, 4, 6), got 20": lambda: confusion_matrix(
+        Z, Y, 20
     ),
     "num_classes: expected an int, got float": lambda: confusion_matrix(Z, Y, 19.0),
     "ignore_index: 3 is one of the 19 classes; choose a value that is none, such as -1": lambda: confusion_matrix(
@@ -221,10 +220,6 @@ ERRORS = {
 def test_errors(message):
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
         ERRORS[message]()
-
-
-def test_public_types():
-    assert Statistics._fields == ("loss", "labelled", "predicted", "correct")
 
 
 @pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")

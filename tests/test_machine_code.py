@@ -26,7 +26,9 @@ def codes(request):
 
 
 def losses(codes):
-    return [c for c in codes if c["kernel"] == "loss_kernel" and c["plan"] in ("one_pass", "forward", "map", "backward")]
+    return [
+        c for c in codes if c["kernel"] == "loss_kernel" and c["plan"] in ("one_pass", "forward", "map", "backward")
+    ]
 
 
 def test_everything_compiles(codes):
@@ -82,20 +84,16 @@ def test_one_read_and_one_write(codes):
 def test_a_resized_column_stays_in_registers(codes):
     """Loss and gradient in one launch: the program's first row of nodes and, in the loop, the next one, two
     columns each; label and weight. Longer columns get their pulls first, from a launch of the loss kernel."""
-    for c in codes:
-        if c["kernel"] == "upsample_kernel" and (c["L"], c["plan"]) == (19, "resized one_pass"):
-            if c["target"][:2] == "sm" and c["adjustment"] == "none" and c["dtype"] != "torch.float64":
-                assert c["loads"] == 2 * 2 * 19 + 2, c
     for L, dtype, kernels in (
         (19, "torch.float32", ["upsample_kernel"]),
         (19, "torch.float64", ["loss_kernel", "upsample_kernel"]),
         (150, "torch.bfloat16", ["loss_kernel", "upsample_kernel"]),
     ):
-        launched = [
-            c["kernel"] for c in codes
-            if (c.get("L"), c.get("dtype"), c.get("adjustment"), c.get("plan")) == (L, dtype, "none", "resized one_pass")
-        ]  # fmt: skip
-        assert launched == kernels, (L, dtype)
+        case = {"L": L, "dtype": dtype, "adjustment": "none", "plan": "resized one_pass"}
+        made = [c for c in codes if case.items() <= c.items()]
+        assert [c["kernel"] for c in made] == kernels, case
+        if len(made) == 1 and made[0]["target"].startswith("sm"):
+            assert made[0]["loads"] == 2 * 2 * L + 2
 
 
 def test_rescale_is_wide(codes):

@@ -40,9 +40,7 @@ class Chunk:
         inner = z.stride(0) == 1 and pixels > 1
         return flat.view(pixels, rows).t() if inner else flat.view(rows, pixels)
 
-    def read(
-        self, z: Tensor, y: Tensor, b: int, where: Where, size: torch.Size, tally: Tally | None
-    ) -> None:
+    def read(self, z: Tensor, y: Tensor, b: int, where: Where, size: torch.Size, tally: Tally | None) -> None:
         """Adjusted logits into e, less their maximum; z (L, *spatial) and y are pixels ``where`` of ``size``."""
         L, shape = self.classes, z.shape
         self.row = rows(y.flatten(), L, self.problem.ignore_index, checked=y.device.type == "cpu")[None]

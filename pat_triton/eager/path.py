@@ -9,6 +9,7 @@ from .chunk import Chunk, rows
 from .count import count, largest
 from .source import Dense, Resized, Source, chunks
 
+
 def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
     # Below the classes, the L classes, above them, ignored.
     def bins(labels: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def tally_kernel(
     """By image and class: counts int64 [2, B, L], predicted and right pixels; partial [programs, L], summed loss."""
     b, pixel, inside = tile(shape, PIXELS)
     images = tl.num_programs(0) // tl.cdiv(shape[0] * shape[1] * shape[2], PIXELS)
-    y, is_class, ignored = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
+    y, is_class, _ = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
     predicted = tl.load(prediction.pointer + offsets(prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
     term = tl.load(loss_map.pointer + offsets(loss_map, shape, b, pixel), mask=inside, other=0.0)
     for first in range(0, L, CLASSES):
@@ -61,7 +61,9 @@ def tally_kernel(
         known = classes < L
         is_label = classes[:, None] == y[None, :]
         is_best = (classes[:, None] == predicted[None, :]) & is_class[None, :]
-        tl.store(partial + tl.program_id(0) * L + classes, tl.sum(tl.where(is_label, term[None, :], 0.0), 1), mask=known)
+        tl.store(
+            partial + tl.program_id(0) * L + classes, tl.sum(tl.where(is_label, term[None, :], 0.0), 1), mask=known
+        )
         at = counts + b * L + classes
         best, right = tl.sum(is_best.to(tl.int32), 1), tl.sum((is_best & is_label).to(tl.int32), 1)
         tl.atomic_add(at, best.to(tl.int64), mask=known & (best > 0))

@@ -94,7 +94,7 @@ def upsample_kernel(
                 g = tl.where(known, slopes(pull, a, classes, own, ignored, L), 0.0)
                 g_top = tl.where(known, g_top + (1 - fy) * g, 0.0)
                 g_bottom = tl.where(known, g_bottom + fy * g, 0.0)
-        if gradient is not None:
+        if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
             if i >= i0:
                 if tables.scale is not None:
                     g_top *= entries(tables.scale, classes, 1.0, L)
