@@ -47,5 +47,11 @@ def blv(logits: Tensor, target: Tensor, class_counts: Tensor, sigma: float = 4.0
 
 
 def resized(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """``loss`` after the usual resize of the logits to their target's size."""
-    return lambda logits, target: loss(F.interpolate(logits, target.shape[1:], mode="bilinear"), target)
+    """``loss`` after the usual resize of the logits to their target's size, if they are of another."""
+
+    def full_size(logits: Tensor, target: Tensor) -> Tensor:
+        size = target.shape[1:]
+        same = logits.shape[2:] == size
+        return loss(logits if same else F.interpolate(logits, size, mode="bilinear"), target)
+
+    return full_size

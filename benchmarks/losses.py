@@ -1,12 +1,17 @@
-"""Time and peak memory of loss + gradient, every loss beside its rivals on the same tensors: ``losses``."""
+"""Time and peak memory of loss + gradient, every loss beside its rivals on the same tensors.
+
+``losses``: logits of their target's size. ``upsample``: smaller logits, which the rivals resize first.
+"""
 
 import argparse
 import dataclasses
 import json
 import platform
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -29,36 +34,41 @@ NAMES = (
     "PATLoss",
 )
 BASE = "F.cross_entropy"
+SHAPE, SOURCE = (2, 19, 512, 1024), (128, 256)
 # No speed is reported while ours and the same formula in eager torch disagree by more than this share
 # of the largest gradient: fp32, different order of summation.
 AGREEMENT = 1e-5
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("losses", help="time and memory of every loss beside its rivals")
-    parser.add_argument("--shape", type=int, nargs=4, default=(2, 19, 512, 1024), metavar=("B", "L", "H", "W"))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
-    parser.set_defaults(run=run)
+    dense = subparsers.add_parser("losses", help="time and memory of every loss beside its rivals")
+    resized = subparsers.add_parser("upsample", help="the same for logits smaller than their labels")
+    resized.add_argument("--source", type=int, nargs=2, default=SOURCE, metavar=("H", "W"), help="size of the logits")
+    for parser in (dense, resized):
+        parser.add_argument("--shape", type=int, nargs=4, default=SHAPE, metavar=("B", "L", "H", "W"))
+        parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+        parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+        parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     if args.save is not None and args.save.exists():
         raise ValueError(f"--save: {args.save} exists")
     device = torch.device(args.device)
-    logits, target = example(args.shape, device)
+    logits, target = example(args.shape, getattr(args, "source", args.shape[2:]), device)
     check(logits, target)
     measured = costs(contestants(logits, target), logits, target)
-    Console().print(table(measured, args.shape, device))
+    made = record(measured, logits, target)
+    Console().print(table(measured, made))
     if args.save is not None:
         args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(record(measured, args.shape, device), indent=1) + "\n")
+        args.save.write_text(json.dumps(made, indent=1) + "\n")
 
 
-def example(shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Random fp32 logits that require a gradient, and int64 labels, a tenth of the rows ignored."""
+def example(shape: Sequence[int], source: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random fp32 logits (B, L, *source) that require a gradient, and int64 labels, a tenth of the rows ignored."""
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(*shape, generator=generator)
+    logits = torch.randn(*shape[:2], *source, generator=generator)
     target = torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator)
     target[:, : shape[2] // 10] = 255
     return logits.to(device).requires_grad_(), target.to(device)
@@ -72,6 +82,7 @@ def contestants(logits: Tensor, target: Tensor) -> dict[str, Loss]:
         "PAT, released": eager.pat_release,
         "BLV, torch noise": partial(eager.blv, class_counts=counts),
     }
+    rivals = {name: eager.resized(loss) for name, loss in rivals.items()}
     return rivals | {name: getattr(pat_triton, name)().to(logits.device) for name in NAMES}
 
 
@@ -82,15 +93,15 @@ def check(logits: Tensor, target: Tensor) -> None:
         "released PAT": (pat_triton.PATLoss(variant="release"), eager.pat_release),
     }
     for name, (ours, theirs) in pairs.items():
-        difference = disagreement(ours, theirs, logits, target)
+        difference = disagreement(ours, eager.resized(theirs), logits, target)
         if not difference <= AGREEMENT:
             raise ValueError(f"{name}: gradients differ by {difference:.2g} of the largest; no speed is reported")
 
 
-def table(measured: dict[str, Cost], shape: tuple[int, ...], device: torch.device) -> Table:
+def table(measured: dict[str, Cost], saved: dict[str, Any]) -> Table:
     made = Table(
-        title=f"loss + gradient, {'x'.join(map(str, shape))} fp32 on {machine(device)}",
-        caption=f"of F.c_e: share of {BASE}'s time; extra peak: in logits-sized buffers",
+        title=title(saved),
+        caption=f"of F.c_e: share of {BASE}'s time; extra peak: in logits of the target's size",
     )
     for column in ("", "ms", "min-max", "of F.c_e", "extra peak"):
         made.add_column(column, justify="left" if not column else "right")
@@ -107,27 +118,34 @@ def machine(device: torch.device) -> str:
     return f"{torch.get_num_threads()} CPU threads"
 
 
-def record(measured: dict[str, Cost], shape: tuple[int, ...], device: torch.device) -> dict[str, object]:
+def record(measured: dict[str, Cost], logits: Tensor, target: Tensor) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "device": machine(device),
+        "device": machine(logits.device),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "shape": list(shape),
+        "shape": [*logits.shape[:2], *target.shape[1:]],
+        "source": list(logits.shape[2:]),
         "dtype": "float32",
         "costs": {name: dataclasses.asdict(c) for name, c in measured.items()},
     }
+
+
+def title(saved: dict[str, Any]) -> str:
+    *batch, height, width = saved["shape"]
+    size = "x".join(map(str, [*batch, *saved["source"]]))
+    resized = f" to {height}x{width}" if saved["source"] != [height, width] else ""
+    return f"{size}{resized}, {saved['dtype']}, loss + gradient, {saved['device']}, torch {saved['torch']}"
 
 
 def markdown(file: Path) -> str:
     """A saved record as the README shows it."""
     saved = json.loads(file.read_text())
     base = saved["costs"][BASE]["seconds"]
-    shape = "x".join(map(str, saved["shape"]))
     lines = [
-        f"{shape}, {saved['dtype']}, loss + gradient, {saved['device']}, torch {saved['torch']}, {saved['date']}:",
+        f"{title(saved)}, {saved['date']}:",
         "",
-        f"| | ms, median | min-max | of `{BASE}` | extra peak memory, x logits |",
+        f"| | ms, median | min-max | of `{BASE}` | extra peak memory, x full-size logits |",
         "|---|---|---|---|---|",
     ]
     for name, c in saved["costs"].items():

@@ -75,14 +75,14 @@ class Taps:
         # The k-th output of every cell, for each k: (outputs, their first and second node's weights).
         span = torch.arange(cells[0], cells[1] + 2, device=device)
         begin = torch.searchsorted(cell, span)
-        self.turns = []
-        for k in range(min(axis.crowd, stop - start)):
-            output = begin[:-1] + k
-            there = output < begin[1:]
-            # Weight 0 times another cell's nan would be nan: where there is no k-th, the last one stands in.
-            output = torch.minimum(output, begin[1:] - 1).clamp_(min=0)
-            second = share[output]
-            self.turns.append((output, torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)))
+        turn = torch.arange(min(axis.crowd, stop - start), device=device)[:, None]
+        output, end = begin[:-1] + turn, begin[1:]
+        there = output < end
+        # Weight 0 times another cell's nan would be nan: where there is no k-th, the last one stands in.
+        output = torch.minimum(output, end - 1).clamp_(min=0)
+        second = share[output]
+        weights = torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)
+        self.turns = list(zip(output, *weights, strict=True))
         # The nodes that lie outside the source are given nothing.
         self.inside = slice(int(cells[0] < 0), len(span) - int(cells[1] == last))
 

@@ -134,8 +134,9 @@ def test_options_that_cannot_be_used(job, tmp_path):
     assert "taken.json exists" in job("losses", "--save", tmp_path / "taken.json")[1].err
 
 
-def test_losses(job, tmp_path):
-    code, out = job("losses", "--shape", 1, 5, 16, 24, "--save", tmp_path / "new" / "losses.json")
+@pytest.mark.parametrize("arguments", [["losses"], ["upsample", "--source", 4, 7]], ids=lambda a: a[0])
+def test_losses(arguments, job, tmp_path):
+    code, out = job(*arguments, "--shape", 1, 5, 16, 24, "--save", tmp_path / "new" / "losses.json")
     assert code == 0, out.err
     saved = json.loads((tmp_path / "new" / "losses.json").read_text())
     assert set(losses.NAMES) < set(saved["costs"])

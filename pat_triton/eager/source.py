@@ -115,7 +115,7 @@ def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
     inner = math.prod(rest)
     if not first or not inner:
         return
-    step = max(1, pixels // inner)
+    step = -(-first // -(-first // max(1, pixels // inner)))  # of one size, but for the last
     within = list(_slices(rest, pixels)) if rest and inner > pixels else [(slice(None),) * len(rest)]
     for start in range(0, first, step):
         for others in within:

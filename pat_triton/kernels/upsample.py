@@ -9,9 +9,9 @@ lanes are added up to nodes and stored: no atomics, no partial sums in memory.
 A program finishes BANDS x (CELLS - 1) nodes and walks one more row and column of cells, which the
 neighbours walk too: (1 + 1 / BANDS) (1 + 1 / (CELLS - 1)) of the outputs are computed.
 
-Bytes: the source twice per row of cells (from the cache but once), each label once, each gradient
-node written once; nothing of L x outputs. Per output and class: 1 exponential and some thirty other
-instructions, which bound it.
+Bytes: (1 + 2 / BANDS) (1 + 2 / (CELLS - 1)) source, the labels of what is computed, each gradient node
+once; nothing of L x outputs. Flops for each output and class: 1 exponential and 10 others, and 8 for each
+row of cells. At L = 19 and ratio 4 that is 39 instructions (sm_90), which bound it; README has the sum.
 
 Columns that do not fit in registers come with their ``pulls`` computed (by ``loss``), and each program
 has one block of the classes: then classes do not depend on each other.
