@@ -39,8 +39,7 @@ def evaluate(model: nn.Module, split: Split, tail: Tensor, device: torch.device,
 
 def label(model: nn.Module, images: Tensor, device: torch.device, batch: int = 8) -> Tensor:
     """images (N, 3, H, W) uint8 -> predicted labels (N, H, W) uint8 on the CPU."""
-    height, width = images.shape[2:]
-    return torch.cat([predict(z, (height, width)).cpu() for z in _logits(model, images, device, batch)])
+    return torch.cat([predict(z, images.shape[2:]).cpu() for z in _logits(model, images, device, batch)])
 
 
 @torch.no_grad()

@@ -100,7 +100,8 @@ class SegmentationLoss(nn.Module):
         backend: "triton" (the kernels: CUDA, ROCm, XPU), "torch" (anywhere), or "auto".
         gradient: "one_pass" writes the gradient in forward; "recompute" computes it in backward,
             from the logits; "auto" is one_pass, but recompute for float16 (a gradient that already
-            carries 1 / pixels underflows before a GradScaler can reach it) and for "none".
+            carries 1 / pixels underflows before a GradScaler can reach it) and for "none", which with
+            resized logits has no one_pass.
         validate: check the labels on a GPU too, at the price of a host synchronisation each call
             (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss and its
             own pixel's gradient NaN. On a CPU labels are always checked.

@@ -3,6 +3,8 @@
 No tensor of L channels at that size is made, and nothing waits for the device.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ SPOILT = -(1 << 50)
 
 
 @torch.no_grad()
-def predict(logits: Tensor, size: tuple[int, int], align_corners: bool = False, backend: Backend = "auto") -> Tensor:
+def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, backend: Backend = "auto") -> Tensor:
     """The label map of logits resized bilinearly: ``F.interpolate(logits, size, mode="bilinear").argmax(1)``.
 
     Args:

@@ -225,6 +225,37 @@ def test_an_empty_batch(path):
     assert grad.shape == (0, *SOURCE[1:])
 
 
+def assert_the_far_end_stands_alone(path, nodes, ratio, classes, dtype, tolerance):
+    """The last nodes' gradient, in a wide image and in a crop of it."""
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(1, classes, nodes, nodes, generator=g).to(path[1], dtype)
+    y = torch.randint(0, classes, (1, nodes * ratio, nodes * ratio), generator=g, dtype=torch.uint8).to(path[1])
+    grads = []
+    for part in (nodes, 4):
+        corner = z[..., -part:, -part:].clone().requires_grad_()
+        Loss("CrossEntropyLoss").ours(path, reduction="sum")(
+            corner, y[..., -part * ratio :, -part * ratio :]
+        ).backward()
+        grads.append(corner.grad[..., -2:, -2:])
+    assert_close("gradient", *grads, tolerance)
+    assert grads[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("classes", [7, 40])
+def test_the_far_end(classes, path):
+    assert_the_far_end_stands_alone(path, 12, 5, classes, torch.float64, EXACT)
+
+
+@pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
+@pytest.mark.untouched
+def test_more_than_2_to_the_31_pixel_classes():
+    """150 x 4096 x 4096 = 2.5e9: no index wraps, and the whole takes less than 1 GiB; the bf16 tensor would take 5."""
+    torch.cuda.reset_peak_memory_stats()
+    assert_the_far_end_stands_alone(("triton", GPU), 64, 64, 150, torch.bfloat16, 1e-2)
+    assert torch.cuda.max_memory_allocated() < 1 << 30
+
+
 @pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
 @THREE
 def test_no_host_sync(loss):
