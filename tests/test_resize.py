@@ -145,6 +145,30 @@ def test_the_same_bits_every_time(loss, path):
         assert all(map(torch.equal, run(loss, path, logits, target), first))
 
 
+@pytest.mark.skipif(GPU.type != "cpu", reason="the interpreter's programs have an order; a GPU's have none")
+@THREE
+def test_the_order_of_programs_does_not_matter(loss, monkeypatch):
+    """No program writes what another has finished: the last one first gives the same bits."""
+    from triton.runtime.interpreter import interpreter_builder as builder
+
+    def step():
+        criterion = loss.ours(("triton", GPU))
+        z = logits.clone().requires_grad_()
+        torch.manual_seed(3)
+        value, stats = criterion(z, target, return_stats=True)
+        value.backward()
+        return value, z.grad, *stats
+
+    logits, target = enlarged((2, 7, 20, 40), (50, 90), torch.float32)
+    forwards = step()
+    seen, set_index = [], builder.set_grid_idx
+    monkeypatch.setattr(
+        builder, "set_grid_idx", lambda x, y, z: seen.append(x) or set_index(builder.grid_dim[0] - 1 - x, y, z)
+    )
+    assert all(map(torch.equal, step(), forwards))
+    assert len(seen) > 10
+
+
 LAYOUTS = {
     "channels_last": lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t,
     "crop": lambda t: F.pad(t, (1, 2, 3, 1))[..., 3:-1, 1:-2],
