@@ -1,9 +1,10 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
 import math
+import operator
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -52,9 +53,9 @@ def flag(argument: str, value: Any) -> bool:
 
 
 def index(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{argument}: expected an int, got {type(value).__name__}")
-    return value
+    return operator.index(value)
 
 
 def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
@@ -114,9 +115,9 @@ def target(y: Any, z: Tensor) -> Tensor:
     """The target as (B, *spatial), a view; ``z`` are checked logits, which may be of another 2-D size."""
     if not isinstance(y, Tensor):
         raise TypeError(f"target: expected a torch.Tensor, got {type(y).__name__}")
-    if y.shape == z.shape and y.shape[1] != 1:
+    if y.ndim == z.ndim and y.shape[:2] == z.shape[:2]:
         raise ValueError(
-            f"target: expected class indices, got the logits' shape {tuple(y.shape)}; "
+            f"target: expected class indices, got shape {tuple(y.shape)}, a channel for each class; "
             "a one-hot target becomes indices by target.argmax(1)"
         )
     if y.dtype not in LABELS:
@@ -127,32 +128,31 @@ def target(y: Any, z: Tensor) -> Tensor:
     if y.ndim == z.ndim and y.shape[1] == 1:
         y = y.squeeze(1)
     expected, got = (z.shape[0], *z.shape[2:]), tuple(y.shape)
-    if got != expected and not _resizable(got, expected):
+    if got != expected and (wrong := _mismatch(got, expected)) is not None:
+        pixels = "H, W" if z.ndim == 4 else ", ".join(map(str, z.shape[2:]))
         raise ValueError(
-            f"target: expected shape {expected} or {(expected[0], 1, *expected[1:])} for logits of shape "
-            f"{tuple(z.shape)}, got {got}{_mismatch(got, expected)}"
+            f"target: expected shape ({len(z)}, {pixels}) or ({len(z)}, 1, {pixels}) for logits of shape "
+            f"{tuple(z.shape)}, got {got}{wrong}"
         )
     if y.device != z.device:
         raise ValueError(f"target: expected on {z.device} like the logits, got {y.device}")
     return y
 
 
-def _resizable(got: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    """Whether logits (B, h, w) can be resized to a target (B, H, W)."""
-    same_batch = len(got) == len(expected) == 3 and got[0] == expected[0]
-    return same_batch and got[1:] != expected[:0:-1] and 0 not in expected[1:]
-
-
-def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
+    """What is wrong with a target's shape; None if the logits can be resized to it."""
     if len(got) != len(expected):
         return ""
     if got[0] != expected[0]:
         return ": another batch size"
-    if got[1:] == expected[:0:-1]:
-        return ": is the target transposed?"
-    if 0 in expected:
+    if len(got) != 3:
+        return ": only logits (B, L, h, w) are resized to their target's size"
+    (height, width), (h, w) = got[1:], expected[1:]
+    if 0 in (h, w):
         return ": there are no logits to resize"
-    return ": only logits (B, L, h, w) are resized to their target's size"
+    if h != w and height * h == width * w:
+        return ": is the target transposed?"
+    return None
 
 
 def size(value: Any, z: Tensor) -> torch.Size:
@@ -219,6 +219,11 @@ CHECKED_DEVICES = ("cpu",)
 def looks_at_labels(device: torch.device, validate: bool = False) -> bool:
     """Whether wrong labels are named; else they make the result nan."""
     return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
+
+
+def spoil(counts: Tensor, wrong: Tensor) -> Tensor:
+    """Counts made negative where ``wrong``, and with them their sums of up to 10 ** 13 pixels."""
+    return counts - wrong * (1 << 44)
 
 
 def wrong_labels(y: Tensor, classes: int, ignore_index: int) -> ValueError:

@@ -48,6 +48,10 @@ class Options(Weighted, Counted, total=False):
 class Statistics(NamedTuple):
     """What a call with ``return_stats=True`` also returns, by image and class: (B, L) on the logits' device.
 
+    Of several batches: ``Statistics(*map(torch.cat, zip(*batches)))``. ``pat_triton.metrics`` makes IoU,
+    accuracy and Dice of them. An image with wrong labels that were not looked at (see ``validate``) has
+    nan and negative counts, and the metrics are nan.
+
     loss: the sum of the loss's terms over the class's pixels, float32 (float64 for float64 logits),
         weights and reduction included: they add up to the loss.
     labelled: pixels of the class, int64.
@@ -75,8 +79,8 @@ class SegmentationLoss(nn.Module):
       float64, any strides; 16-bit logits are read as they are, also under autocast.
     - target: (B, *spatial) or (B, 1, *spatial), uint8, int16, int32 or int64, any strides.
     - logits (B, L, h, w) of another size than their target (B, H, W) are resized bilinearly on the way,
-      as by ``F.interpolate``, in float32; no tensor of L channels and H x W pixels is made, and the
-      gradient is that of the logits as they came.
+      as by ``F.interpolate``, in float32 (float64 for float64 logits); no tensor of L channels and
+      H x W pixels is made, and the gradient is that of the logits as they came.
     - returns a scalar, or (B, *spatial) for ``reduction="none"``: float32 (float64 for float64
       logits). The gradient has the logits' dtype. There is no second derivative: using one raises
       RuntimeError.
@@ -103,8 +107,8 @@ class SegmentationLoss(nn.Module):
             carries 1 / pixels underflows before a GradScaler can reach it) and for "none", which with
             resized logits has no one_pass.
         validate: check the labels on a GPU too, at the price of a host synchronisation each call
-            (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss and its
-            own pixel's gradient NaN. On a CPU labels are always checked.
+            (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss NaN and
+            the gradient of its own pixel, or of the four logits that it sees. On a CPU labels are always checked.
 
     Raises:
         TypeError, ValueError: naming the argument, what came and what was expected; for labels
@@ -154,6 +158,7 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[False] = ...) -> Tensor: ...
     @overload
     def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[True]) -> tuple[Tensor, Statistics]: ...
+    @torch.compiler.disable
     def forward(self, logits: Tensor, target: Tensor, return_stats: bool = False) -> Tensor | tuple[Tensor, Statistics]:
         """See the class: logits (B, L, *spatial), target (B, *spatial) -> loss, or (loss, ``Statistics``)
         made in the same pass and without waiting for the device."""
@@ -184,7 +189,11 @@ class SegmentationLoss(nn.Module):
         loss, tally = apply(path, logits, target, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
         if tally is None:
             return loss
-        return loss, Statistics(tally.loss, census.sizes, tally.predicted, tally.correct)
+        if checks.looks_at_labels(logits.device, self.validate):
+            return loss, Statistics(tally.loss, census.sizes, tally.predicted, tally.correct)
+        wrong = census.histogram[:, -1:] > 0
+        counts = (checks.spoil(n, wrong) for n in (census.sizes, tally.predicted, tally.correct))
+        return loss, Statistics(tally.loss.masked_fill(wrong, torch.nan), *counts)
 
     def _problem(self, logits: Tensor, target: Tensor, census: Census) -> Problem:
         compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
@@ -203,7 +212,6 @@ class SegmentationLoss(nn.Module):
 
     def extra_repr(self) -> str:
         parts: list[Any] = [self.curve, *self.adjustment, self.weights]
-        options = (
-            f"{name}={getattr(self, name)!r}" for name in ("ignore_index", "reduction", "loss_weight", "backend")
-        )
+        names = ("ignore_index", "reduction", "loss_weight", "align_corners", "backend", "gradient")
+        options = (f"{name}={getattr(self, name)!r}" for name in names)
         return ", ".join([*map(repr, parts), *options])

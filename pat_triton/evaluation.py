@@ -14,18 +14,16 @@ from .paths import choose
 from .problem import label_dtype
 from .resize import resize
 
-# Added to every entry for wrong labels that could not be looked at: no sum of batches comes back from there.
-SPOILT = -(1 << 50)
-
 
 @torch.no_grad()
+@torch.compiler.disable
 def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, backend: Backend = "auto") -> Tensor:
-    """The label map of logits resized bilinearly: ``F.interpolate(logits, size, mode="bilinear").argmax(1)``.
+    """The label map of resized logits: ``F.interpolate(logits.float(), size, mode="bilinear").argmax(1)``.
 
     Args:
         logits: (B, L, h, w), as for the losses; (B, L, *spatial) where ``size`` is theirs.
         size: (H, W) in pixels.
-        align_corners: as in ``F.interpolate``, which also works in float32 for 16-bit logits.
+        align_corners: as in ``F.interpolate``.
         backend: "triton", "torch" or "auto".
 
     Returns:
@@ -38,6 +36,7 @@ def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, ba
 
 
 @torch.no_grad()
+@torch.compiler.disable
 def confusion_matrix(
     logits: Tensor,
     target: Tensor,
@@ -65,12 +64,13 @@ def confusion_matrix(
     checks.logits(logits)
     classes = checks.classes(num_classes, logits)
     target = checks.target(target, logits)
-    checks.ignored(checks.index("ignore_index", ignore_index), classes)
+    ignore_index = checks.index("ignore_index", ignore_index)
+    checks.ignored(ignore_index, classes)
     prediction = _predict(logits, target.shape[1:], align_corners, backend)
     counts = choose(backend, logits.device).confusion(target, prediction, classes, ignore_index)
     wrong = counts[-1].any()
     if not checks.looks_at_labels(logits.device):
-        return counts[:classes] + wrong * SPOILT
+        return checks.spoil(counts[:classes], wrong)
     if bool(wrong):
         raise checks.wrong_labels(target, classes, ignore_index)
     return counts[:classes]

@@ -49,14 +49,14 @@ def pixel_accuracy(counts: Tensor | Statistics) -> Accuracy:
     return Accuracy(right.sum() / labelled.sum(), *_overlap(by_class))
 
 
-def _counts(counts: Tensor | Statistics) -> tuple[Tensor, Tensor, Tensor]:
-    """(labelled, predicted, right) pixels of each class, (L,); nan if a matrix says that labels were wrong."""
+def _counts(counts: Tensor | Statistics) -> Tensor:
+    """(labelled, predicted, right) pixels of each class: (3, L); nan if negative counts say that labels were wrong."""
     if isinstance(counts, Statistics):
-        labelled, predicted, right = (statistics(n.sum(0)) for n in counts[1:])
-        return labelled, predicted, right
-    matrix = statistics(checks.confusion("counts", counts))
-    matrix = matrix.masked_fill((matrix < 0).any(), torch.nan)
-    return matrix.sum(1), matrix.sum(0), matrix.diag()
+        each = torch.stack([n.sum(0) for n in counts[1:]])
+    else:
+        matrix = checks.confusion("counts", counts)
+        each = torch.stack((matrix.sum(1), matrix.sum(0), matrix.diag()))
+    return statistics(each).masked_fill((each < 0).any(), torch.nan)
 
 
 def _overlap(by_class: Tensor) -> Overlap:

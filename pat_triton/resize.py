@@ -25,14 +25,16 @@ class Axis(NamedTuple):
     @property
     def crowd(self) -> int:
         """The most outputs in one cell."""
-        return -(-self.whole // self.step)
+        return min(-(-self.whole // self.step), max(self.size, 1))
 
 
 def axis(source: int, size: int, align_corners: bool) -> Axis:
+    if size == 0:
+        return Axis(source, size, 1, 0, 1)
     if not align_corners:
         return Axis(source, size, 2 * source, source - size, 2 * size)
     if source == 1:  # every output sees the only node
-        return Axis(source, size, 1, 0, max(size, 1))
+        return Axis(source, size, 1, 0, size)
     if size == 1:  # the only output is the first node
         return Axis(source, size, 1, 0, 1)
     return Axis(source, size, source - 1, 0, size - 1)
@@ -68,9 +70,11 @@ class Taps:
         share = (number - cell * axis.whole).to(dtype) / axis.whole
         # Cells that reach over an end are flat to read, and give all to their one node.
         inner = (cell >= 0) & (cell < last)
-        self.rise = torch.where(inner, share, 0.0)
-        share = torch.where(inner, share, (cell < 0).to(dtype))
         self.low = cell.clamp(0, last) - self.nodes.start
+        # The last slope is 0.
+        self.slope = torch.where(inner, self.low, self.nodes.stop - self.nodes.start - 1)
+        self.rise = share
+        share = torch.where(inner, share, (cell < 0).to(dtype))
 
         # The k-th output of every cell, for each k: (outputs, their first and second node's weights).
         span = torch.arange(cells[0], cells[1] + 2, device=device)
@@ -78,11 +82,12 @@ class Taps:
         turn = torch.arange(min(axis.crowd, stop - start), device=device)[:, None]
         output, end = begin[:-1] + turn, begin[1:]
         there = output < end
-        # Weight 0 times another cell's nan would be nan: where there is no k-th, the last one stands in.
+        # Where there is no k-th output of the cell its last stands in: weight 0 times another cell's nan is nan.
         output = torch.minimum(output, end - 1).clamp_(min=0)
         second = share[output]
         weights = torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)
         self.turns = list(zip(output, *weights, strict=True))
+        self.empty = ~there[0] if axis.step > axis.whole else None
         # The nodes that lie outside the source are given nothing.
         self.inside = slice(int(cells[0] < 0), len(span) - int(cells[1] == last))
 
@@ -95,7 +100,7 @@ class Taps:
         slope.narrow(dim, rest, 1).zero_()
         slope.masked_fill_(z == -torch.inf, 0)  # -inf stays so towards any neighbour
         low = room.pick("low", z, self.low, dim)
-        return low.addcmul_(room.pick("rise", slope, self.low, dim), _along(self.rise, dim))
+        return low.addcmul_(room.pick("rise", slope, self.slope, dim), _along(self.rise, dim))
 
     def write(self, g: Tensor, dim: int, room: "Room") -> Tensor:
         """The transpose of ``read``: outputs -> nodes, each the weighted sum of the outputs that see it.
@@ -107,6 +112,8 @@ class Taps:
         first, second = total.narrow(dim, 0, cells), total.narrow(dim, 1, cells)
         for output, *weights in self.turns:
             part = room.pick("turn", g, output, dim)
+            if self.empty is not None:
+                part.masked_fill_(_along(self.empty, dim), 0)
             for nodes, weight in zip((first, second), weights, strict=True):
                 nodes.addcmul_(part, _along(weight, dim))
         return total.narrow(dim, self.inside.start, self.inside.stop - self.inside.start)

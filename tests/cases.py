@@ -92,7 +92,7 @@ RESIZES = [
     ((9, 8), (4, 3)),  # down: nodes that no output sees
     ((1, 1), (3, 5)),  # every output beyond both ends
     ((2, 3), (1, 1)),  # a single output
-    ((1, 2), (2, 300)),  # more outputs in a cell than a program has lanes
+    ((2, 2), (3, 300)),  # more outputs in a cell than a program has lanes: several launches
 ]
 
 # Relative to the largest magnitude of the truth. fp64 leaves summation order; the noise is fp32 on

@@ -77,21 +77,25 @@ CALLS = {
     "a map of whole numbers becomes indices by target.long()": (Z, Y.float()),
     "target: expected uint8, int16, int32 or int64 class indices, got bool; "
     "a map of whole numbers becomes indices by target.long()": (Z, Y.bool()),
-    "target: expected class indices, got the logits' shape (2, 19, 4, 6); "
+    "target: expected class indices, got shape (2, 19, 4, 6), a channel for each class; "
     "a one-hot target becomes indices by target.argmax(1)": (Z, Z.long()),
-    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (3, 4, 6): "
+    "target: expected class indices, got shape (2, 19, 8, 12), a channel for each class; "
+    "a one-hot target becomes indices by target.argmax(1)": (Z, torch.zeros(2, 19, 8, 12)),
+    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (3, 4, 6): "
     "another batch size": (Z, torch.cat((Y, Y[:1]))),
-    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
+    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
     "is the target transposed?": (Z, Y.transpose(1, 2)),
+    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 12, 8): "
+    "is the target transposed?": (Z, torch.zeros(2, 12, 8, dtype=torch.int64)),
     "target: expected shape (2, 4) or (2, 1, 4) for logits of shape (2, 19, 4), got (2, 8): "
     "only logits (B, L, h, w) are resized to their target's size": (Z[..., 0], torch.zeros(2, 8, dtype=torch.int64)),
     "target: expected shape (2, 4, 6, 1) or (2, 1, 4, 6, 1) for logits of shape (2, 19, 4, 6, 1), got (2, 8, 12, 1): "
     "only logits (B, L, h, w) are resized to their target's size": (
         Z[..., None], torch.zeros(2, 8, 12, 1, dtype=torch.int64),
     ),
-    "target: expected shape (2, 0, 6) or (2, 1, 0, 6) for logits of shape (2, 19, 0, 6), got (2, 8, 12): "
+    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 0, 6), got (2, 8, 12): "
     "there are no logits to resize": (Z[:, :, :0], torch.zeros(2, 8, 12, dtype=torch.int64)),
-    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 24)": (
+    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 24)": (
         Z, Y.flatten(1),
     ),
     "target: 1 labels are neither a class 0..18 nor ignore_index=255: -100 (1 pixels); "

@@ -2,13 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from cases import EXACT, GPU, LOSSES, PATHS, PLANS, RESIZES, Loss, assert_close, distance, enlarged, example, ignore
 
 import pat_triton
-from pat_triton import confusion_matrix, metrics, predict
+from pat_triton import Statistics, confusion_matrix, metrics, predict
 
 SHAPES = [(2, 7, 9, 13), (1, 5, 3, 4, 6), (2, 40, 11), (1, 150, 5, 7), (1, 1100, 2, 3)]
 Z, Y = torch.zeros(2, 19, 4, 6), torch.zeros(2, 4, 6, dtype=torch.int64)
@@ -136,6 +137,18 @@ def test_nothing_labelled(path):
     assert predict(z[:0], (15, 23), backend=path[0]).shape == (0, 15, 23)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_integers_of_numpy_and_another_default_device(path):
+    logits, target = enlarged((2, 7, 6, 9), (15, 23))
+    z, y = logits.to(path[1]), target.to(path[1])
+    size, ignored = map(np.int64, (15, 23)), np.int64(255)
+    with torch.device("meta"):
+        labels = predict(z, tuple(size), backend=path[0])
+        matrix = confusion_matrix(z, y, np.int64(7), ignore_index=ignored, backend=path[0])
+    assert torch.equal(labels, predict(z, (15, 23), backend=path[0]))
+    assert torch.equal(matrix, confusion_matrix(z, y, 7, backend=path[0]))
+
+
 def test_metrics():
     """By hand: class 2 is labelled and never predicted, class 3 neither, class 4 only predicted."""
     matrix = torch.tensor([
@@ -164,7 +177,8 @@ def same(a, b):
 
 def test_metrics_of_statistics_are_those_of_the_matrix():
     logits, target = example((3, 7, 9, 13))
-    _, stats = pat_triton.PATLoss()(logits, target, return_stats=True)
+    batches = [pat_triton.PATLoss()(logits[b], target[b], return_stats=True)[1] for b in (slice(1), slice(1, 3))]
+    stats = Statistics(*map(torch.cat, zip(*batches, strict=True)))
     matrix = confusion_matrix(logits, target, 7)
     for metric in (metrics.iou, metrics.dice, metrics.pixel_accuracy):
         for a, b in zip(metric(stats), metric(matrix), strict=True):
@@ -179,8 +193,12 @@ def test_an_unchecked_wrong_label_spoils_every_metric(monkeypatch):
     monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
     matrix = confusion_matrix(logits.to(GPU), target.to(GPU), 7, backend="triton") + 1_000_000 * good
     assert (matrix < 0).all()
-    for metric in (metrics.iou, metrics.dice, metrics.pixel_accuracy):
-        assert all(part.isnan().all() for part in metric(matrix))
+    _, stats = Loss("PATLoss").ours(("triton", GPU))(logits.to(GPU), target.to(GPU), return_stats=True)
+    assert stats.loss[0].isnan().all()
+    assert stats.loss[1].isfinite().all()
+    for counts in (matrix, stats):
+        for metric in (metrics.iou, metrics.dice, metrics.pixel_accuracy):
+            assert all(part.isnan().all() for part in metric(counts))
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
     with pytest.raises(ValueError, match=r"1 labels are neither a class 0\.\.6 nor ignore_index=255: 7"):
         confusion_matrix(logits.to(GPU), target.to(GPU), 7, backend="triton")
@@ -196,7 +214,7 @@ ERRORS = {
     ),
     "target: 48 labels are neither a class 0..18 nor ignore_index=255: -100 (48 pixels); "
     "to ignore these pixels pass ignore_index=-100": lambda: confusion_matrix(Z, Y - 100, 19),
-    "target: expected shape (2, 4, 6) or (2, 1, 4, 6) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
+    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
     "is the target transposed?": lambda: confusion_matrix(Z, Y.mT, 19),
     "backend: got 'cuda', known: 'auto', 'triton', 'torch'": lambda: predict(Z, (4, 6), backend="cuda"),
     "align_corners: expected True or False, got None": lambda: predict(Z, (8, 12), None),

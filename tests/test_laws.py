@@ -105,7 +105,7 @@ def test_paths_agree_in_fp32(loss):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_runs_are_bit_identical(path):
-    logits, target = example((2, 19, 64, 65), torch.float32)
+    logits, target = example((2, 7, 64, 65), torch.float32)
     first = run(Loss("BLVLoss"), path, logits, target)
     for _ in range(3):
         again = run(Loss("BLVLoss"), path, logits, target)
@@ -137,4 +137,5 @@ def test_parts_combine(path):
             if c != 255:
                 truth += (-((1 - p[b]) ** 2) * p[b].log())[target[b] == c].mean() / 2
     torch.testing.assert_close(value.detach().cpu(), truth)
-    assert torch.autograd.gradcheck(lambda x: criterion(x, target.to(device)), z)
+    corner = z.detach()[:1, :, :2, :3].requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: criterion(x, target[:1, :2, :3].to(device)), corner)

@@ -90,6 +90,18 @@ def test_histogram(dtype, path, monkeypatch):
                                       ((target[b] > 6) & (target[b] < 255)).sum().item()]  # fmt: skip
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("classes", "ignored", "alias"), [(200, -100, 156), (256, -1, 255), (7, 261, 5)])
+def test_an_ignore_index_beyond_the_labels_dtype_does_not_wrap_into_a_class(classes, ignored, alias, path):
+    logits = torch.randn(1, classes, 2, 3, dtype=torch.float64)
+    target = torch.full((1, 2, 3), alias)
+    target[0, 0] = 3
+    value, grad = run(PAT, path, logits, target, ignore_index=ignored)
+    again, same = run(PAT, path, logits, target.to(torch.uint8), ignore_index=ignored)
+    assert torch.equal(again, value)
+    assert torch.equal(same, grad)
+
+
 def test_a_label_of_64_bits_does_not_wrap_into_a_class():
     from pat_triton.kernels import path
 

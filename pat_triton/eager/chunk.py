@@ -136,7 +136,6 @@ def _numbers(size: torch.Size, where: Where, device: torch.device) -> Tensor:
 
 def rows(y: Tensor, classes: int, ignore_index: int, checked: bool = False) -> Tensor:
     """Labels -> int64: a class, L where ignored, L + 1 where neither, which ``checked`` labels are not."""
-    row = y.long()
-    if not checked:
-        row = torch.where((row < 0) | (row >= classes), classes + 1, row)
-    return torch.where(y == ignore_index, classes, row)
+    label = y.long()  # a comparison in uint8 would wrap ignore_index
+    row = label if checked else torch.where((label < 0) | (label >= classes), classes + 1, label)
+    return torch.where(label == ignore_index, classes, row)

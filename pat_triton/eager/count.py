@@ -35,5 +35,5 @@ def largest(z: Tensor, scratch: Tensor) -> Tensor:
     top = z.amax(0)
     if z.device.type != "cpu" or bool(top.sum().isnan()):
         return z.max(0).indices
-    rank = torch.arange(len(z), 0, -1, dtype=scratch.dtype).view(-1, *(1,) * (z.ndim - 1))
+    rank = torch.arange(len(z), 0, -1, dtype=scratch.dtype, device=z.device).view(-1, *(1,) * (z.ndim - 1))
     return len(z) - torch.eq(z, top, out=scratch).mul_(rank).amax(0).long()

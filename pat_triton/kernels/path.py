@@ -108,16 +108,24 @@ def _resized(
         if out.gradient is None:
             return partial
         out = Outputs(out.gradient, None, None, None)
-    elif reduce:
-        partial = problem.weights.new_empty(programs)
-    _, (z, g) = views(logits, out.gradient, rank=2, merge=False)
+    launches = triton.cdiv(resize.columns.crowd, tile.CROWD)
+    if blocks == 1 and reduce:
+        partial = problem.weights.new_empty(launches, programs)
+    gradient = out.gradient
+    if gradient is not None and launches > 1:  # added up before it is rounded
+        gradient = torch.empty_like(gradient, dtype=problem.weights.dtype)
+    _, (z, g) = views(logits, gradient, rank=2, merge=False)
     _, (y, f, m, p) = views(target, out.grad_output, out.loss_map, out.prediction, rank=2, merge=False)
-    launch.start(
-        upsample_kernel, programs, logits.device,
-        z, y, g, f, m, p, _pulls(pulls), None if blocks > 1 else partial, *_parts(problem), resize,
-        _parameters(problem.curve, wide), problem.ignore_index,
-        L=L, **_constants(problem), **tile._asdict(),
-    )  # fmt: skip
+    for part in range(launches):
+        launch.start(
+            upsample_kernel, programs, logits.device,
+            z, y, g, g if part else None, f, m, p, _pulls(pulls),
+            None if blocks > 1 or partial is None else partial[part], *_parts(problem), resize,
+            part, _parameters(problem.curve, wide), problem.ignore_index,
+            L=L, **_constants(problem), **tile._asdict(),
+        )  # fmt: skip
+    if gradient is not None and out.gradient is not None and gradient is not out.gradient:
+        out.gradient.copy_(gradient)
     return partial
 
 

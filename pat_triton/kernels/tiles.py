@@ -61,14 +61,14 @@ def upsample_tile(L: int, columns: Axis, plain: bool, wide: bool) -> UpsampleTil
 
     A lane a thread, with four node rows and a softmax of CLASSES in its registers: 32 in fp32, 16 in
     fp64. Longer columns come in blocks of half as many, or a quarter with the tables of an adjustment.
-    Where one cell has more outputs than there are lanes, there are more lanes and fewer classes.
+    A cell of more than CROWD outputs takes several launches.
     """
-    crowd = triton.next_power_of_2(columns.crowd)
-    lanes = max(128, 2 * crowd)
-    most = (16 if wide else 32) * 128 // lanes
+    lanes = 128
+    crowd = min(triton.next_power_of_2(columns.crowd), lanes // 2)
+    most = 16 if wide else 32
     classes = max(4, triton.next_power_of_2(L))
     if classes > most:
-        classes = max(4, most // (2 if plain else 4))
+        classes = most // (2 if plain else 4)
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
     return UpsampleTile(classes, cells, crowd, BANDS=8, num_warps=4)
 

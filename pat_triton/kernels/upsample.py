@@ -13,6 +13,9 @@ Bytes: (1 + 2 / BANDS) (1 + 2 / (CELLS - 1)) source, the labels of what is compu
 once; nothing of L x outputs. Flops for each output and class: 1 exponential and 10 others, and 8 for each
 row of cells. At L = 19 and ratio 4 that is 39 instructions (sm_90), which bound it; README has the sum.
 
+Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and adds to the
+gradient of those before: ``earlier`` says so.
+
 Columns that do not fit in registers come with their ``pulls`` computed (by ``loss``), and each program
 has one block of the classes: then classes do not depend on each other.
 """
@@ -26,8 +29,8 @@ from .resize import begin, lerp, node, share, wide
 
 @triton.jit
 def upsample_kernel(
-    logits, target, gradient, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise, resize,
-    parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
+    logits, target, gradient, earlier, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise,
+    resize, part, parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
     COMPUTE: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
     rows, columns = resize.rows, resize.columns
@@ -44,7 +47,7 @@ def upsample_kernel(
     LANES: tl.constexpr = CELLS * CROWD
     lane = tl.arange(0, LANES)
     cell = j0 - 1 + lane // CROWD
-    x = begin(columns, cell) + lane % CROWD
+    x = begin(columns, cell) + part * CROWD + lane % CROWD
     inside = x < begin(columns, cell + 1)
     fx = share(columns, cell, x, COMPUTE)
     counted = inside & ((cell >= j0) | (cell < 0))
@@ -101,8 +104,11 @@ def upsample_kernel(
                 j = j0 + tl.arange(0, CELLS)
                 at = b * gradient.image + i * gradient.d0 + j * gradient.d1
                 at = gradient.pointer + at[None, :] + classes.to(tl.int64)[:, None] * gradient.label
-                finished = (j < j0 + CELLS - 1) & (j < columns.source)
-                tl.store(at, nodes(g_top, fx, CELLS, CROWD), mask=known & finished[None, :])
+                finished = known & ((j < j0 + CELLS - 1) & (j < columns.source))[None, :]
+                g = nodes(g_top, fx, CELLS, CROWD)
+                if earlier is not None:
+                    g += tl.load(at, mask=finished, other=0.0)
+                tl.store(at, g, mask=finished)
     if partial is not None:
         tl.store(partial + program, tl.sum(loss, 0))
 
