@@ -89,6 +89,12 @@ def resized(target, labels):
         p = problem(Exponential(), adjustment, L, compute, how)
         what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": f"resized {plan}"}
         emit(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
+    # channels_last, and a cell of 128 outputs: two launches.
+    for source, layout in ((SOURCE, torch.channels_last), ((4, 8), torch.contiguous_format)):
+        p = problem(Exponential(), "none", 19, resize=resize(torch.Size(source), torch.Size(SIZE), align_corners=False))
+        logits = torch.empty(2, 19, *source, device="meta").contiguous(memory_format=layout)
+        what = {"L": 19, "dtype": "torch.float32", "adjustment": "none", "plan": f"resized {layout} {source}"}
+        emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
 
 
 def evaluation(target, labels):

@@ -37,7 +37,7 @@ def test_everything_compiles(codes):
         # L, dtype and plan of each adjustment; each curve in fp32 and fp64; ragged layouts; resized
         # columns that do not fit the upsample kernel; statistics.
         "loss_kernel": 3 * 2 * (4 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3,
-        "upsample_kernel": 3 * 2 + 2 + 2 + 3 + 2,
+        "upsample_kernel": 3 * 2 + 2 + 2 + 3 + (1 + 2) + 2,
         "predict_kernel": 4,
         "tally_kernel": 4,
         "confusion_kernel": 2,

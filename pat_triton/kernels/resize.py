@@ -70,13 +70,21 @@ def place(logits, resize, shape, b, pixel, COMPUTE: tl.constexpr):
 
 
 @triton.jit
+def apart(classes):
+    """int64 [CLASSES, 1], said not to be contiguous: where a logit's neighbour is the next class, as in
+    channels_last, the compiler would lay the classes of a column across threads."""
+    return tl.max_contiguous(classes.to(tl.int64), 1)[:, None]
+
+
+@triton.jit
 def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr):
     """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the end."""
     known = (classes < L)[:, None] & inside[None, :]
-    column = logits.pointer + classes.to(tl.int64)[:, None] * logits.label
     if resize is None:
+        column = logits.pointer + classes.to(tl.int64)[:, None] * logits.label
         return tl.load(column + spot[None, :], mask=known, other=-float("inf")).to(COMPUTE)
     else:
+        column = logits.pointer + apart(classes) * logits.label
         nw = tl.load(column + (spot.north + spot.west)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
         ne = tl.load(column + (spot.north + spot.east)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
         sw = tl.load(column + (spot.south + spot.west)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
