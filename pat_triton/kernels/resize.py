@@ -70,24 +70,25 @@ def place(logits, resize, shape, b, pixel, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def apart(classes):
-    """int64 [CLASSES, 1], said not to be contiguous: where a logit's neighbour is the next class, as in
-    channels_last, the compiler would lay the classes of a column across threads."""
-    return tl.max_contiguous(classes.to(tl.int64), 1)[:, None]
+def across(pointer, at, known):
+    """[CLASSES, PIXELS] loads, -inf where not ``known``, in one dimension: of two, without runs of pixels in
+    memory, Triton may choose the classes and lay a column across threads."""
+    mask = tl.reshape(tl.broadcast_to(known, at.shape), [at.numel])
+    z = tl.load(pointer + tl.reshape(at, [at.numel]), mask=mask, other=-float("inf"))
+    return tl.reshape(z, at.shape)
 
 
 @triton.jit
 def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr):
     """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the end."""
     known = (classes < L)[:, None] & inside[None, :]
+    column = classes.to(tl.int64)[:, None] * logits.label
     if resize is None:
-        column = logits.pointer + classes.to(tl.int64)[:, None] * logits.label
-        return tl.load(column + spot[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        return tl.load(logits.pointer + column + spot[None, :], mask=known, other=-float("inf")).to(COMPUTE)
     else:
-        column = logits.pointer + apart(classes) * logits.label
-        nw = tl.load(column + (spot.north + spot.west)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
-        ne = tl.load(column + (spot.north + spot.east)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
-        sw = tl.load(column + (spot.south + spot.west)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
-        se = tl.load(column + (spot.south + spot.east)[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        nw = across(logits.pointer, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
+        ne = across(logits.pointer, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)
+        sw = across(logits.pointer, column + (spot.south + spot.west)[None, :], known).to(COMPUTE)
+        se = across(logits.pointer, column + (spot.south + spot.east)[None, :], known).to(COMPUTE)
         x = spot.x[None, :]
         return lerp(lerp(nw, ne, x), lerp(sw, se, x), spot.y[None, :])

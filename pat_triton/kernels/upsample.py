@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 
 from .pixel import Pull, adjust, better, entries, fold, label, nothing, settle, slopes, worst
-from .resize import apart, begin, lerp, node, share, wide
+from .resize import across, begin, lerp, node, share, wide
 
 
 @triton.jit
@@ -52,7 +52,7 @@ def upsample_kernel(
     fx = share(columns, cell, x, COMPUTE)
     counted = inside & ((cell >= j0) | (cell < 0))
     west, east = node(columns, cell) * logits.d1, node(columns, cell + 1) * logits.d1
-    column = apart(classes) * logits.label
+    column = classes.to(tl.int64)[:, None] * logits.label
 
     bottom = node_row(logits, b, node(rows, i0 - 1), column, west, east, fx, known, COMPUTE)
     g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
@@ -103,7 +103,7 @@ def upsample_kernel(
                     g_top *= entries(tables.scale, classes, 1.0, L)
                 j = j0 + tl.arange(0, CELLS)
                 at = b * gradient.image + i * gradient.d0 + j * gradient.d1
-                at = gradient.pointer + at[None, :] + apart(classes) * gradient.label
+                at = gradient.pointer + at[None, :] + classes.to(tl.int64)[:, None] * gradient.label
                 finished = known & ((j < j0 + CELLS - 1) & (j < columns.source))[None, :]
                 g = nodes(g_top, fx, CELLS, CROWD)
                 if earlier is not None:
@@ -120,9 +120,9 @@ def node_row(logits, b, i, column, west, east, fx, known, COMPUTE: tl.constexpr)
     The row is added to the lanes first: otherwise the compiler keeps an address for every class and lane.
     """
     row = b * logits.image + i * logits.d0
-    z0 = tl.load(logits.pointer + ((row + west)[None, :] + column), mask=known, other=-float("inf")).to(COMPUTE)
-    z1 = tl.load(logits.pointer + ((row + east)[None, :] + column), mask=known, other=-float("inf")).to(COMPUTE)
-    return lerp(z0, z1, fx[None, :])
+    z0 = across(logits.pointer, (row + west)[None, :] + column, known)
+    z1 = across(logits.pointer, (row + east)[None, :] + column, known)
+    return lerp(z0.to(COMPUTE), z1.to(COMPUTE), fx[None, :])
 
 
 @triton.jit
