@@ -158,7 +158,6 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[False] = ...) -> Tensor: ...
     @overload
     def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[True]) -> tuple[Tensor, Statistics]: ...
-    @torch.compiler.disable
     def forward(self, logits: Tensor, target: Tensor, return_stats: bool = False) -> Tensor | tuple[Tensor, Statistics]:
         """See the class: logits (B, L, *spatial), target (B, *spatial) -> loss, or (loss, ``Statistics``)
         made in the same pass and without waiting for the device."""

@@ -16,7 +16,6 @@ from .resize import resize
 
 
 @torch.no_grad()
-@torch.compiler.disable
 def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, backend: Backend = "auto") -> Tensor:
     """The label map of resized logits: ``F.interpolate(logits.float(), size, mode="bilinear").argmax(1)``.
 
@@ -36,7 +35,6 @@ def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, ba
 
 
 @torch.no_grad()
-@torch.compiler.disable
 def confusion_matrix(
     logits: Tensor,
     target: Tensor,

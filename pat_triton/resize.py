@@ -137,6 +137,8 @@ class Room:
 
     def pick(self, name: str, z: Tensor, index: Tensor, dim: int) -> Tensor:
         """``z.index_select(dim, index)`` of (L, rows, columns)."""
+        if torch.compiler.is_compiling():  # Dynamo cannot trace out=
+            return z.index_select(dim, index)
         out = self.take(name, z, dim, len(index))
         if dim == -1:  # along the innermost dimension gather is ten times faster
             return torch.gather(z, -1, index.expand(out.shape), out=out)

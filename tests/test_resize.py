@@ -284,14 +284,12 @@ def test_an_empty_batch(path):
         assert not grad.any()
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_compiled(path):
-    """The loss runs as it is between what torch.compile makes of the rest."""
+@pytest.mark.untouched  # Dynamo does not trace the poison
+def test_compiled():
     logits, target = enlarged(SOURCE, SIZE)
-    z, y = logits.to(path[1]), target.to(path[1])
-    criterion = PAT.ours(path)
-    compiled = torch.compile(lambda z: 2 * criterion(z.tanh(), y), backend="eager")
-    assert torch.equal(compiled(z), 2 * criterion(z.tanh(), y))
+    criterion = PAT.ours(("torch", torch.device("cpu")))
+    compiled = torch.compile(lambda z: 2 * criterion(z.tanh(), target), backend="eager")
+    assert torch.equal(compiled(logits), 2 * criterion(logits.tanh(), target))
 
 
 def assert_the_far_end_stands_alone(path, nodes, ratio, classes, dtype, tolerance):
