@@ -147,10 +147,9 @@ def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
         return ": another batch size"
     if len(got) != 3:
         return ": only logits (B, L, h, w) are resized to their target's size"
-    (height, width), (h, w) = got[1:], expected[1:]
-    if 0 in (h, w):
+    if 0 in expected[1:]:
         return ": there are no logits to resize"
-    if h != w and height * h == width * w:
+    if got[1:] == expected[:0:-1]:
         return ": is the target transposed?"
     return None
 

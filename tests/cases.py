@@ -87,7 +87,7 @@ RESIZES = [
     ((4, 5), (16, 20)),  # the usual ratio
     ((9, 7), (22, 17)),  # fractional: cells of two and of three outputs; more rows than a program has bands
     ((3, 40), (6, 80)),  # more columns than a program has cells
-    ((5, 6), (5, 20)),  # one axis only
+    ((4, 8), (16, 8)),  # one axis only, to the inverse aspect: no transposed target
     ((6, 9), (11, 4)),  # up and down
     ((9, 8), (4, 3)),  # down: nodes that no output sees
     ((1, 1), (3, 5)),  # every output beyond both ends

@@ -85,8 +85,6 @@ CALLS = {
     "another batch size": (Z, torch.cat((Y, Y[:1]))),
     "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
     "is the target transposed?": (Z, Y.transpose(1, 2)),
-    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 12, 8): "
-    "is the target transposed?": (Z, torch.zeros(2, 12, 8, dtype=torch.int64)),
     "target: expected shape (2, 4) or (2, 1, 4) for logits of shape (2, 19, 4), got (2, 8): "
     "only logits (B, L, h, w) are resized to their target's size": (Z[..., 0], torch.zeros(2, 8, dtype=torch.int64)),
     "target: expected shape (2, 4, 6, 1) or (2, 1, 4, 6, 1) for logits of shape (2, 19, 4, 6, 1), got (2, 8, 12, 1): "
