@@ -11,7 +11,7 @@ from .adjustment import Adjustment, Tables, combine
 from .curves import CrossEntropy, Curve, as_curve
 from .ops import apply
 from .paths import choose
-from .problem import Problem
+from .problem import Problem, compute_dtype
 from .resize import resize
 from .weights import Census, Pixel, Rule, weight_table
 
@@ -182,20 +182,21 @@ class SegmentationLoss(nn.Module):
         census = Census(
             lambda: path.histogram(target, classes, self.ignore_index), logits, target, self.class_counts, self.weight
         )
-        if checks.looks_at_labels(logits.device, self.validate) and bool(census.histogram[:, -1].any()):
+        looked = checks.looks_at_labels(logits.device, self.validate)
+        if looked and bool(census.histogram[:, -1].any()):
             raise checks.wrong_labels(target, classes, self.ignore_index)
         problem = self._problem(logits, target, census)
         loss, tally = apply(path, logits, target, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
         if tally is None:
             return loss
-        if checks.looks_at_labels(logits.device, self.validate):
+        if looked:
             return loss, Statistics(tally.loss, census.sizes, tally.predicted, tally.correct)
         wrong = census.histogram[:, -1:] > 0
         counts = (checks.spoil(n, wrong) for n in (census.sizes, tally.predicted, tally.correct))
         return loss, Statistics(tally.loss.masked_fill(wrong, torch.nan), *counts)
 
     def _problem(self, logits: Tensor, target: Tensor, census: Census) -> Problem:
-        compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        compute = compute_dtype(logits)
         tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
         if not self.training:
             tables = tables.calm()

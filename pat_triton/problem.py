@@ -26,6 +26,10 @@ class Problem:
     resize: Resize | None = None
 
 
+def compute_dtype(logits: Tensor) -> torch.dtype:
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
 def label_dtype(classes: int) -> torch.dtype:
     """The smallest dtype that holds the classes, as predictions are kept."""
     return torch.uint8 if classes <= 256 else torch.int16 if classes <= 1 << 15 else torch.int32

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..problem import Problem, Result, Tally
+from ..problem import Problem, Result, Tally, compute_dtype
 from ..resize import Resize
 from .chunk import Chunk, rows
 from .count import count, largest
@@ -65,7 +65,7 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
 
 
 def predict(logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
-    compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    compute = compute_dtype(logits)
     source = _source(logits, resize, compute, differentiate=False)
     labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
     for b, where in chunks(logits, size):

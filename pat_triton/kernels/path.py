@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..curves import TWINS, Curve
-from ..problem import Problem, Result, Tally, label_dtype
+from ..problem import Problem, Result, Tally, compute_dtype, label_dtype
 from ..resize import Resize
 from . import curves, launch, philox, tiles
 from .histogram import histogram_kernel
@@ -68,25 +68,20 @@ def _dense(
     logits: Tensor, target: Tensor, problem: Problem, out: Outputs, reduce: bool, pulls: Tensor | None = None
 ) -> Tensor | None:
     """The loss kernel, for resized logits without their gradient; its partial sums if ``reduce``."""
-    device, L, resize = logits.device, logits.shape[1], problem.resize
-    wide = problem.weights.dtype == torch.float64
+    resize, tile = problem.resize, _tile(logits, problem.resize, problem.tables.unchanged)
     if resize is None:
-        flat = logits[:1, 0].is_contiguous() and logits.stride(1) != 1
-        tile = tiles.loss_tile(L, problem.tables.unchanged, flat, wide, tiles.warp_size(device))
         shape, (y, f, m, p, z, g) = views(
             target, out.grad_output, out.loss_map, out.prediction, logits, out.gradient, rank=target.ndim - 1
         )
     else:
-        tile = tiles.loss_tile(L, False, False, wide, tiles.warp_size(device))
         shape, (y, f, m, p) = views(target, out.grad_output, out.loss_map, out.prediction, rank=2)
         _, (z, g) = views(logits, None, rank=2, merge=False)
     programs = _programs(target, tile.PIXELS)
     partial = problem.weights.new_empty(programs) if reduce else None
     launch.start(
-        loss_kernel, programs, device,
+        loss_kernel, programs, logits.device,
         z, y, g, f, m, p, _pulls(pulls), partial, *_parts(problem), resize, shape,
-        _parameters(problem.curve, wide), problem.ignore_index,
-        L=L, **_constants(problem), **tile._asdict(),
+        *_scalars(problem), L=logits.shape[1], **_constants(problem), **tile._asdict(),
     )  # fmt: skip
     return partial
 
@@ -97,7 +92,7 @@ def _resized(
     """The upsample kernel: alone where it holds whole columns, else for the gradient only."""
     L, wide = logits.shape[1], problem.weights.dtype == torch.float64
     tile = tiles.upsample_tile(L, resize.columns, problem.tables.unchanged, wide)
-    pulls = partial = None
+    pulls = partial = sums = None
     blocks = triton.cdiv(L, tile.CLASSES)
     programs = len(logits) * blocks
     programs *= triton.cdiv(resize.rows.source, tile.BANDS) * triton.cdiv(resize.columns.source, tile.CELLS - 1)
@@ -110,7 +105,7 @@ def _resized(
         out = Outputs(out.gradient, None, None, None)
     launches = triton.cdiv(resize.columns.crowd, tile.CROWD)
     if blocks == 1 and reduce:
-        partial = problem.weights.new_empty(launches, programs)
+        partial = sums = problem.weights.new_empty(launches, programs)
     gradient = out.gradient
     if gradient is not None and launches > 1:  # added up before it is rounded
         gradient = torch.empty_like(gradient, dtype=problem.weights.dtype)
@@ -120,9 +115,8 @@ def _resized(
         launch.start(
             upsample_kernel, programs, logits.device,
             z, y, g, g if part else None, f, m, p, _pulls(pulls),
-            None if blocks > 1 or partial is None else partial[part], *_parts(problem), resize,
-            part, _parameters(problem.curve, wide), problem.ignore_index,
-            L=L, **_constants(problem), **tile._asdict(),
+            None if sums is None else sums[part], *_parts(problem), resize,
+            part, *_scalars(problem), L=L, **_constants(problem), **tile._asdict(),
         )  # fmt: skip
     if gradient is not None and out.gradient is not None and gradient is not out.gradient:
         out.gradient.copy_(gradient)
@@ -152,17 +146,16 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
 
 
 def predict(logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
-    device, L, wide = logits.device, logits.shape[1], logits.dtype == torch.float64
-    labels = torch.empty(len(logits), *size, dtype=dtype, device=device)
-    tile = tiles.loss_tile(L, resize is None, resize is None, wide, tiles.warp_size(device))
+    labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
+    tile = _tile(logits, resize, plain=True)
     if resize is None:
         shape, (z, p) = views(logits, labels, rank=len(size))
     else:
         _, (z,) = views(logits, rank=2, merge=False)
         shape, (p,) = views(labels, rank=2)
     launch.start(
-        predict_kernel, _programs(labels, tile.PIXELS), device, z, p, resize, shape,
-        L=L, COMPUTE=tl.float64 if wide else tl.float32, **tile._asdict(),
+        predict_kernel, _programs(labels, tile.PIXELS), logits.device, z, p, resize, shape,
+        L=logits.shape[1], COMPUTE=_compute(compute_dtype(logits)), **tile._asdict(),
     )  # fmt: skip
     return labels
 
@@ -193,8 +186,19 @@ def _constants(problem: Problem) -> dict[str, Any]:
     return {
         "CURVE": _twin(problem.curve),
         "DISTRIBUTION": DISTRIBUTIONS[noise.distribution] if noise else None,
-        "COMPUTE": tl.float64 if problem.weights.dtype == torch.float64 else tl.float32,
+        "COMPUTE": _compute(problem.weights.dtype),
     }
+
+
+def _compute(dtype: torch.dtype) -> Any:
+    return tl.float64 if dtype == torch.float64 else tl.float32
+
+
+def _tile(logits: Tensor, resize: Resize | None, plain: bool) -> tiles.Tile:
+    """Of the kernels that go over pixels; resized columns have no runs of them in memory."""
+    flat = resize is None and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+    wide = logits.dtype == torch.float64
+    return tiles.loss_tile(logits.shape[1], plain, flat, wide, tiles.warp_size(logits.device))
 
 
 def _pulls(pulls: Tensor | None) -> View | None:
@@ -216,8 +220,10 @@ def _twin(curve: Curve) -> Any:
     return twin
 
 
-def _parameters(curve: Curve, wide: bool) -> tuple[Any, ...]:
-    """A Python float reaches a compiled kernel as fp32; for fp64 it is compiled in, digits and all."""
-    if wide and not INTERPRETED:
-        return tuple(tl.constexpr(p) for p in curve.parameters)
-    return curve.parameters
+def _scalars(problem: Problem) -> tuple[tuple[Any, ...], int]:
+    """The curve's parameters and ignore_index. A Python float reaches a compiled kernel as fp32; for fp64 it
+    is compiled in, digits and all."""
+    parameters = problem.curve.parameters
+    if problem.weights.dtype == torch.float64 and not INTERPRETED:
+        parameters = tuple(tl.constexpr(p) for p in parameters)
+    return parameters, problem.ignore_index

@@ -70,7 +70,7 @@ def place(logits, resize, shape, b, pixel, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def across(pointer, at, known):
+def load_flat(pointer, at, known):
     """[CLASSES, PIXELS] loads, -inf where not ``known``, in one dimension: of two, without runs of pixels in
     memory, Triton may choose the classes and lay a column across threads."""
     mask = tl.reshape(tl.broadcast_to(known, at.shape), [at.numel])
@@ -86,9 +86,9 @@ def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.con
     if resize is None:
         return tl.load(logits.pointer + column + spot[None, :], mask=known, other=-float("inf")).to(COMPUTE)
     else:
-        nw = across(logits.pointer, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
-        ne = across(logits.pointer, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)
-        sw = across(logits.pointer, column + (spot.south + spot.west)[None, :], known).to(COMPUTE)
-        se = across(logits.pointer, column + (spot.south + spot.east)[None, :], known).to(COMPUTE)
+        nw = load_flat(logits.pointer, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
+        ne = load_flat(logits.pointer, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)
+        sw = load_flat(logits.pointer, column + (spot.south + spot.west)[None, :], known).to(COMPUTE)
+        se = load_flat(logits.pointer, column + (spot.south + spot.east)[None, :], known).to(COMPUTE)
         x = spot.x[None, :]
         return lerp(lerp(nw, ne, x), lerp(sw, se, x), spot.y[None, :])

@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 
 from .pixel import Pull, adjust, better, entries, fold, label, nothing, settle, slopes, worst
-from .resize import across, begin, lerp, node, share, wide
+from .resize import begin, lerp, load_flat, node, share, wide
 
 
 @triton.jit
@@ -120,8 +120,8 @@ def node_row(logits, b, i, column, west, east, fx, known, COMPUTE: tl.constexpr)
     The row is added to the lanes first: otherwise the compiler keeps an address for every class and lane.
     """
     row = b * logits.image + i * logits.d0
-    z0 = across(logits.pointer, (row + west)[None, :] + column, known)
-    z1 = across(logits.pointer, (row + east)[None, :] + column, known)
+    z0 = load_flat(logits.pointer, (row + west)[None, :] + column, known)
+    z1 = load_flat(logits.pointer, (row + east)[None, :] + column, known)
     return lerp(z0.to(COMPUTE), z1.to(COMPUTE), fx[None, :])
 
 
