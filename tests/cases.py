@@ -39,6 +39,9 @@ class Loss:
         return self.name == "BLVLoss"
 
 
+PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")
+
+
 def _row(name: str, **arguments: Any) -> Any:
     shown = "-".join(f"{k}={v}" if not isinstance(v, list) else k for k, v in arguments.items())
     return pytest.param(Loss(name, arguments), id=f"{name}-{shown}".rstrip("-"))

@@ -5,11 +5,9 @@ import weakref
 
 import pytest
 import torch
-from cases import EXACT, LOSSES, NOISY, PATHS, PLANS, SAME_DTYPE, SHAPE, Loss, assert_close, example, expected, run
+from cases import EXACT, LOSSES, NOISY, PAT, PATHS, PLANS, SAME_DTYPE, SHAPE, Loss, assert_close, example, expected, run
 
 import pat_triton
-
-PAT = Loss("PATLoss")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from cases import CPU, EXACT, GPU, PATHS, SHAPE, Loss, assert_close, example, expected, run
+from cases import CPU, EXACT, GPU, PAT, PATHS, SHAPE, Loss, assert_close, example, expected, run
 
-PAT = Loss("PATLoss")
 LAYOUTS = {
     "channels_last": lambda t: t.contiguous(memory_format=torch.channels_last),
     "crop": lambda t: torch.nn.functional.pad(t, (3, 2, 1, 4))[..., 1:-4, 3:-2],

@@ -4,14 +4,12 @@ import itertools
 
 import pytest
 import torch
-from cases import PATHS, Loss, enlarged
+from cases import BLV, LDAM, PAT, PATHS, enlarged
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pat_triton
-
-PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")
 
 
 class Tracker(TorchDispatchMode):
