@@ -200,11 +200,10 @@ class SegmentationLoss(nn.Module):
         tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
         if not self.training:
             tables = tables.calm()
-        table = weight_table(self.weights, census, self.reduction == "mean", self.loss_weight)
         return Problem(
             curve=self.curve,
             tables=tables.to(compute),
-            weights=table.to(compute).contiguous(),
+            weights=weight_table(self.weights, census, self.reduction == "mean", self.loss_weight, compute),
             seed=noise.draw_seed(logits.device) if tables.noise else None,
             ignore_index=self.ignore_index,
             resize=resize(logits.shape[2:], target.shape[1:], self.align_corners),

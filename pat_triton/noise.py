@@ -31,10 +31,12 @@ def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Te
     multiplied next needs its upper half cleared.
     """
     k0, k1 = key
-    for _ in range(10):
+    for i in range(10):
         low0, low2 = c0 * ROUND_0, c2 * ROUND_2
-        c0 = (low2 >> 32).bitwise_xor_(c1).bitwise_xor_(k0).bitwise_and_(MASK)
-        c2 = (low0 >> 32).bitwise_xor_(c3).bitwise_xor_(k1).bitwise_and_(MASK)
+        # The counters reach their common shape in three rounds; before that nothing can be done in place.
+        xor = Tensor.bitwise_xor if i < 3 else Tensor.bitwise_xor_
+        c0 = xor(xor(low2 >> 32, c1), k0).bitwise_and_(MASK)
+        c2 = xor(xor(low0 >> 32, c3), k1).bitwise_and_(MASK)
         c1, c3 = low2, low0
         k0, k1 = (k0 + KEY_0) & MASK, (k1 + KEY_1) & MASK
     return c0, c1.bitwise_and_(MASK), c2, c3.bitwise_and_(MASK)
@@ -63,14 +65,11 @@ DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
-def magnitude(key: Key, distribution: str, sigma: float, b: int, pixel: Tensor, classes: int) -> Tensor:
-    """|v| for image b: fp32 (classes, *pixel.shape), from int64 pixel numbers."""
+def magnitude(key: Key, distribution: str, sigma: float, images: Tensor, pixel: Tensor, classes: int) -> Tensor:
+    """|v| of images (B, 1) and pixels (n,), both numbered in int64: fp32 (classes, B, n)."""
     blocks = -(-classes // 4)
-    shape = (blocks, *pixel.shape)
-    block = torch.arange(blocks, device=pixel.device).view(-1, *(1,) * pixel.ndim)
-    # Multiplied in the first round, so of full shape already; the other two broadcast.
-    low, image = (pixel & MASK).expand(shape), torch.full_like(block, b).expand(shape)
-    words = philox(key, low, pixel >> 32, image, block)
+    block = torch.arange(blocks, device=pixel.device).view(-1, 1, 1)
+    words = philox(key, pixel & MASK, pixel >> 32, images, block)
     draw = DISTRIBUTIONS[distribution]
     variate = torch.stack((*draw(*words[:2]), *draw(*words[2:])), 1).flatten(0, 1)[:classes]
     return variate.abs_().mul_(sigma).clamp_(max=1)

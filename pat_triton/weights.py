@@ -1,7 +1,7 @@
 """(c) Weight tables: mask sizes -> how much a labelled pixel of each image and class weighs.
 
 A rule is called with a ``Census`` and returns ``(table, normaliser)``, float64: (B, L) or (L,)
-weights, and what "mean" divides the summed loss by.
+weights or one for all, and what "mean" divides the summed loss by.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class Census:
         self.weight = None if weight is None else statistics(weight)
         self.images, self.classes = logits.shape[:2]
         self.pixels = target.numel()
-        self._device = logits.device
+        self.device = logits.device
 
     @cached_property
     def histogram(self) -> Tensor:
@@ -55,31 +55,26 @@ class Census:
     def labelled(self) -> Tensor:
         return statistics(self.sizes.sum())
 
-    def ones(self) -> Tensor:
-        """(L,) ones in the statistics' dtype."""
-        return statistics(torch.ones(self.classes, device=self._device))
 
-
-Rule = Callable[[Census], tuple[Tensor, Tensor | float]]
+Rule = Callable[[Census], tuple[Tensor | float, Tensor | float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pixel:
     """Every labelled pixel counts alike: 1 / labelled pixels."""
 
-    def __call__(self, census: Census) -> tuple[Tensor, Tensor | float]:
-        return census.ones(), census.labelled()
+    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
+        return 1.0, census.labelled()
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightedPixel:
     """As ``Pixel``, but the mean divides by the summed class weights of the labelled pixels, as torch."""
 
-    def __call__(self, census: Census) -> tuple[Tensor, Tensor | float]:
-        table = census.ones()
+    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
         if census.weight is None:
-            return table, census.labelled()
-        return table, (statistics(census.sizes.sum(0)) * census.weight).sum()
+            return 1.0, census.labelled()
+        return 1.0, (statistics(census.sizes.sum(0)) * census.weight).sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +90,7 @@ class EffectiveNumber:
         if self.beta is not None and not 0 <= finite("beta", self.beta) < 1:
             raise ValueError(f"beta: expected None or a number in [0, 1), got {self.beta}")
 
-    def __call__(self, census: Census) -> tuple[Tensor, Tensor | float]:
+    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
         n = statistics(census.counts)
         rest = 1 / n.sum().clamp(min=1) if self.beta is None else torch.full_like(n[0], 1 - self.beta)
         # 1 - beta ** n without cancelling; log1p(-1) * 0 would be nan where n is 0.
@@ -109,29 +104,32 @@ class EffectiveNumber:
 class MaskSize:
     """1 / S[b, l], the mean over the B images (PAT, equation 5). A class absent from an image weighs 0."""
 
-    def __call__(self, census: Census) -> tuple[Tensor, Tensor | float]:
+    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
         sizes = statistics(census.sizes)
-        return torch.where(sizes > 0, 1 / sizes.clamp(min=1), 0.0), census.images
+        return sizes.reciprocal().masked_fill_(sizes == 0, 0), census.images
 
 
 @dataclasses.dataclass(frozen=True)
 class Element:
     """Mean over all B * L * H * W elements, ignored pixels counted (the released PAT)."""
 
-    def __call__(self, census: Census) -> tuple[Tensor, Tensor | float]:
-        return census.ones(), census.pixels * census.classes
+    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
+        return 1.0, census.pixels * census.classes
 
 
-def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float) -> Tensor:
-    """The (B, L) float64 table a path multiplies by: class and loss weights in, the mean divided out."""
+def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float, dtype: torch.dtype) -> Tensor:
+    """The (B, L) table a path multiplies by: class and loss weights in, the mean divided out in float64."""
     table, normaliser = rule(census)
     if census.weight is not None:
-        table = table * census.weight
+        table = census.weight * table
     if mean:
         # Nothing labelled, or an empty batch: 0 / 1, not 0 / 0.
         if isinstance(normaliser, Tensor):
-            normaliser = torch.where(normaliser > 0, normaliser, 1.0)
-        else:
-            normaliser = max(normaliser, 1)
-        table = table / normaliser
-    return (table * loss_weight).expand(census.images, census.classes)
+            normaliser = normaliser.masked_fill(normaliser == 0, 1)
+        table = table / (normaliser if isinstance(normaliser, Tensor) else max(normaliser, 1))
+    if loss_weight != 1:
+        table = table * loss_weight
+    shape = census.images, census.classes
+    if isinstance(table, Tensor):
+        return table.to(dtype).expand(shape).contiguous()
+    return torch.full(shape, table, dtype=dtype, device=census.device)

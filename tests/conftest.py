@@ -25,6 +25,14 @@ def _poisoned(make):
 
 
 @pytest.fixture(autouse=True)
+def no_scratch():
+    """Scratch memory is allocated anew: poisoned, and seen by who watches memory."""
+    from pat_triton.eager import room
+
+    room.forget()
+
+
+@pytest.fixture(autouse=True)
 def poison(monkeypatch, request):
     """Whatever reads memory before writing it reads NaN. ``@pytest.mark.untouched`` leaves it lazy."""
     if request.node.get_closest_marker("untouched"):

@@ -1,5 +1,6 @@
 """What is alive at once, by a tracker of tensors: nothing of L channels at the target's size, anywhere."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -10,6 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pat_triton
+from pat_triton.curves import Exponential
+from pat_triton.eager import room
+from pat_triton.weights import MaskSize
 
 
 class Tracker(TorchDispatchMode):
@@ -77,3 +81,23 @@ def test_both_paths(classes, path, monkeypatch):
         pat_triton.predict(logits, (40, 50), backend=path[0])
         pat_triton.confusion_matrix(logits, target, classes, backend=path[0])
     assert seen.largest < 4 * classes * 40 * 50
+
+
+def test_scratch_memory_outlives_inference_mode_and_is_never_lent_twice():
+    logits, target = enlarged((2, 3, 4, 4), (8, 8), torch.float32)
+    (alone,) = torch.autograd.grad(pat_triton.PATLoss()(logits.requires_grad_(), target), logits)
+    room.forget()
+    with torch.inference_mode():
+        pat_triton.PATLoss()(logits, target)
+    assert torch.equal(torch.autograd.grad(pat_triton.PATLoss()(logits, target), logits)[0], alone)
+
+    @dataclasses.dataclass(frozen=True)
+    class Nested(Exponential):
+        """PAT's, which asks for another loss in the middle of its own."""
+
+        def __call__(self, u, p, q):
+            pat_triton.CrossEntropyLoss()(-logits.detach(), target)
+            return super().__call__(u, p, q)
+
+    nested = pat_triton.SegmentationLoss(Nested(), weights=MaskSize())
+    assert torch.equal(torch.autograd.grad(nested(logits, target), logits)[0], alone)

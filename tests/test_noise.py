@@ -61,10 +61,10 @@ def test_layout_of_the_variates(classes, distribution):
     """Class 4k + i takes word i of counter k; pixels are numbered over all spatial dimensions."""
     shape = (3, classes, 4, 5)
     truth = oracle.variates(torch.Size(shape), KEY, distribution == "uniform", CPU)
-    pixel = torch.arange(20).view(4, 5)
-    for b in range(3):
-        ours = noise.magnitude(KEY, distribution, 0.25, b, pixel, classes)
-        torch.testing.assert_close(ours, (truth[b] * 0.25).abs().clamp(max=1), rtol=0, atol=2e-6)
+    expected = (truth * 0.25).abs().clamp(max=1).transpose(0, 1).flatten(2)
+    for images in (torch.arange(3), torch.tensor([2])):
+        ours = noise.magnitude(KEY, distribution, 0.25, images[:, None], torch.arange(20), classes)
+        torch.testing.assert_close(ours, expected[:, images], rtol=0, atol=2e-6)
 
 
 def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):

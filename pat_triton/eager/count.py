@@ -18,12 +18,25 @@ def add(counts: Tensor, bins: Tensor) -> None:
         counts.scatter_add_(0, bins, torch.ones_like(bins))
 
 
+def by_image(bins: Tensor, images: int, width: int) -> Tensor:
+    """bins (n,) below ``width``, of the pixels of ``images`` in turn -> bins of (images, width) laid flat."""
+    if images <= 1:
+        return bins
+    first = torch.arange(0, images * width, width, device=bins.device)
+    return (bins.view(images, -1) + first[:, None]).view(-1)
+
+
 def count(images: Tensor, bins: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     """images (B, n) int64 zeros, counted up: ``bins`` of a chunk of each (B, ...) map, image by image."""
     size = CPU_LABELS if images.device.type == "cpu" else DEVICE_LABELS
-    for counts, *image in zip(images, *(m.flatten(1) for m in maps), strict=True):
-        for parts in zip(*(m.split(size) for m in image), strict=True):
-            add(counts, bins(*parts))
+    flat = [m.flatten(1) for m in maps]
+    pixels = flat[0].shape[1]
+    together = max(1, size // max(1, pixels))
+    for b in range(0, len(images), together):
+        counts = images[b : b + together]
+        for start in range(0, pixels, size):
+            parts = (m[b : b + together, start : start + size].flatten() for m in flat)
+            add(counts.view(-1), by_image(bins(*parts), *counts.shape))
     return images
 
 

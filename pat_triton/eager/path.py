@@ -7,6 +7,7 @@ from ..problem import Problem, Result, Tally, compute_dtype
 from ..resize import Resize
 from .chunk import Chunk, rows
 from .count import count, largest
+from .room import Room, borrowed
 from .source import Dense, Resized, Source, chunks
 
 
@@ -34,28 +35,28 @@ def run(
 ) -> Result:  # fmt: skip
     compute, size = problem.weights.dtype, target.shape[1:]
     differentiate = gradient or grad_output is not None
-    source = _source(logits, problem.resize, compute, differentiate)
     factor = None if grad_output is None else grad_output.expand(target.shape)
     terms = None if reduce else torch.empty(target.shape, dtype=compute, device=target.device)
     counts = Tally.zeros(logits, compute) if tally else None
-    chunk = Chunk(logits, problem)
     sums = []
-    for b, where in chunks(logits, size):
-        z = source.read(b, where)
-        chunk.read(z, target[b][where], b, where, size, counts)
-        term = chunk.softmax()
-        if terms is not None:
-            terms[b][where] = term.view(terms[b][where].shape)
-        if grad_output is None:
-            sums.append(term.sum())
-        if differentiate:
-            chunk.write(source.room(b, where), None if factor is None else factor[b][where])
-            source.write(b, where)
-        if counts is not None:
-            counts.loss[b] += chunk.by_class(term)
+    with borrowed(logits) as room:
+        source = _source(logits, problem.resize, compute, differentiate, room)
+        chunk = Chunk(logits, problem, room)
+        for where in chunks(logits, size):
+            z = source.read(where)
+            chunk.read(z, target[where], where, size, counts)
+            chunk.softmax()
+            sums.append(chunk.total)
+            if terms is not None:
+                terms[where] = chunk.term.view(z.shape[1:])
+            if differentiate:
+                chunk.write(source.room(where), None if factor is None else factor[where])
+                source.write(where)
+            if counts is not None:
+                counts.loss[where[0]] += chunk.by_class(z.shape[1])
     if grad_output is not None:
         return Result(None, source.gradient(), None)
-    total = torch.stack(sums).sum() if sums else torch.zeros((), dtype=compute, device=logits.device)
+    total = sums[0] if len(sums) == 1 else torch.stack([*sums, logits.new_zeros((), dtype=compute)]).sum()
     return Result(total if terms is None else terms, source.gradient() if gradient else None, counts)
 
 
@@ -66,15 +67,16 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
 
 def predict(logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
     compute = compute_dtype(logits)
-    source = _source(logits, resize, compute, differentiate=False)
     labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
-    for b, where in chunks(logits, size):
-        z = source.read(b, where)
-        labels[b][where] = largest(z, torch.empty_like(z, dtype=compute))
+    with borrowed(logits) as room:
+        source = _source(logits, resize, compute, False, room)
+        for where in chunks(logits, size):
+            z = source.read(where)
+            labels[where] = largest(z, torch.empty_like(z, dtype=compute))
     return labels
 
 
-def _source(logits: Tensor, resize: Resize | None, compute: torch.dtype, differentiate: bool) -> Source:
+def _source(logits: Tensor, resize: Resize | None, compute: torch.dtype, differentiate: bool, room: Room) -> Source:
     if resize is None:
         return Dense(logits, differentiate)
-    return Resized(logits, resize, compute, differentiate)
+    return Resized(logits, resize, compute, differentiate, room)

@@ -1,7 +1,6 @@
 """Where a chunk's logits come from and where its gradient goes: (L, *spatial) views, or resized on the way."""
 
 import ctypes
-import itertools
 import math
 import sys
 from collections.abc import Iterator
@@ -10,26 +9,29 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..resize import Resize, Room, Taps
+from ..resize import Resize
+from .room import Room
+from .taps import Taps
 
 # Elements of the logits in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
 # elsewhere the bound is on memory alone.
 CPU_CHUNK = 1 << 20
 DEVICE_CHUNK = 1 << 24
 
+# Of images, and of each spatial dimension.
 Where = tuple[slice, ...]
 
 
 class Source(Protocol):
-    def read(self, b: int, where: Where) -> Tensor:
-        """The logits of pixels ``where`` of image b: (L, *spatial)."""
+    def read(self, where: Where) -> Tensor:
+        """The logits of the pixels ``where``: (L, images, *spatial)."""
         ...
 
-    def room(self, b: int, where: Where) -> Tensor:
+    def room(self, where: Where) -> Tensor:
         """Where the gradient of the chunk just read may be put."""
         ...
 
-    def write(self, b: int, where: Where) -> None:
+    def write(self, where: Where) -> None:
         """The room holds the gradient."""
         ...
 
@@ -45,13 +47,13 @@ class Dense:
         self.logits = logits
         self.total = _empty_like(logits) if differentiate else logits.new_empty(0)
 
-    def read(self, b: int, where: Where) -> Tensor:
-        return self.logits[b][:, *where]
+    def read(self, where: Where) -> Tensor:
+        return _classes_first(self.logits, where)
 
-    def room(self, b: int, where: Where) -> Tensor:
-        return self.total[b][:, *where]
+    def room(self, where: Where) -> Tensor:
+        return _classes_first(self.total, where)
 
-    def write(self, b: int, where: Where) -> None:
+    def write(self, where: Where) -> None:
         pass
 
     def gradient(self) -> Tensor:
@@ -64,15 +66,16 @@ class Resized:
     Summed in the compute dtype, chunk after chunk.
     """
 
-    def __init__(self, logits: Tensor, resize: Resize, compute: torch.dtype, differentiate: bool) -> None:
-        self.logits, self.resize, self.compute = logits, resize, compute
+    def __init__(
+        self, logits: Tensor, resize: Resize, compute: torch.dtype, differentiate: bool, scratch: Room
+    ) -> None:
+        self.logits, self.resize, self.compute, self.scratch = logits, resize, compute, scratch
         self.total = torch.zeros_like(logits, dtype=compute) if differentiate else logits.new_empty(0)
         self.taps: dict[tuple[int, int, int], Taps] = {}
-        self.scratch = Room()
 
     def _axes(self, where: Where) -> tuple[Taps, Taps]:
         # Every image is cut alike.
-        rows, columns = (self._tap(d, part) for d, part in enumerate(where))
+        rows, columns = (self._tap(d, part) for d, part in enumerate(where[1:]))
         return rows, columns
 
     def _tap(self, d: int, part: slice) -> Taps:
@@ -81,33 +84,38 @@ class Resized:
             self.taps[d, start, stop] = Taps(self.resize[d], part, self.compute, self.logits.device)
         return self.taps[d, start, stop]
 
-    def read(self, b: int, where: Where) -> Tensor:
+    def read(self, where: Where) -> Tensor:
         rows, columns = self._axes(where)
-        nodes = self.logits[b, :, rows.nodes, columns.nodes].to(self.compute, memory_format=torch.contiguous_format)
-        self.chunk = rows.read(columns.read(nodes, -1, self.scratch), 1, self.scratch)
+        nodes = _classes_first(self.logits, (where[0], rows.nodes, columns.nodes))
+        nodes = nodes.to(self.compute, memory_format=torch.contiguous_format)
+        self.chunk = rows.read(columns.read(nodes, -1, self.scratch), -2, self.scratch)
         return self.chunk
 
-    def room(self, b: int, where: Where) -> Tensor:
+    def room(self, where: Where) -> Tensor:
         return self.chunk
 
-    def write(self, b: int, where: Where) -> None:
+    def write(self, where: Where) -> None:
         rows, columns = self._axes(where)
-        self.total[b, :, rows.nodes, columns.nodes] += columns.write(
-            rows.write(self.chunk, 1, self.scratch), -1, self.scratch
-        )
+        nodes = _classes_first(self.total, (where[0], rows.nodes, columns.nodes))
+        nodes += columns.write(rows.write(self.chunk, -2, self.scratch), -1, self.scratch)
 
     def gradient(self) -> Tensor:
         return self.total.to(self.logits.dtype)
 
 
-def chunks(logits: Tensor, size: torch.Size) -> Iterator[tuple[int, Where]]:
-    """(image, spatial slices) that cover pixels ``size`` in chunks of bounded memory."""
+def _classes_first(z: Tensor, where: Where) -> Tensor:
+    """A view (L, images, *spatial) of (B, L, *spatial)."""
+    images, *pixels = where
+    return z[images, :, *pixels].transpose(0, 1)
+
+
+def chunks(logits: Tensor, size: torch.Size) -> Iterator[Where]:
+    """Slices that cover the images and their pixels ``size`` in chunks of bounded memory."""
     limit = CPU_CHUNK if logits.device.type == "cpu" else DEVICE_CHUNK
     if logits.shape[2:] != size:
         # Two more buffers share the cache, and a chunk of a smaller size reads more source than it has pixels.
         limit //= 2 * max(1, math.prod(logits.shape[2:]) // max(1, math.prod(size)))
-    pixels = max(1, limit // logits.shape[1])
-    return itertools.product(range(len(logits)), list(_slices(size, pixels)))
+    return _slices((len(logits), *size), max(1, limit // logits.shape[1]))
 
 
 def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
@@ -116,7 +124,7 @@ def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
     if not first or not inner:
         return
     step = -(-first // -(-first // max(1, pixels // inner)))  # of one size, but for the last
-    within = list(_slices(rest, pixels)) if rest and inner > pixels else [(slice(None),) * len(rest)]
+    within = list(_slices(rest, pixels)) if rest and inner > pixels else [tuple(slice(0, n) for n in rest)]
     for start in range(0, first, step):
         for others in within:
             yield (slice(start, min(start + step, first)), *others)
