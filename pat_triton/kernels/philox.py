@@ -10,12 +10,11 @@ import triton.language as tl
 
 @triton.jit
 def philox(key0, key1, c0, c1, c2, c3):
-    """Four uint32 words; all arguments uint32. 32-bit throughout: with 64-bit counters some
-    Triton versions draw another stream."""
+    """Four uint32 words; all arguments uint32: with 64-bit counters some Triton versions draw another stream."""
     for _ in tl.static_range(10):
-        low0, low2 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
-        high0, high2 = tl.umulhi(c0, 0xD2511F53), tl.umulhi(c2, 0xCD9E8D57)
-        c0, c1, c2, c3 = high2 ^ c1 ^ key0, low2, high0 ^ c3 ^ key1, low0
+        product0, product2 = c0.to(tl.uint64) * 0xD2511F53, c2.to(tl.uint64) * 0xCD9E8D57
+        high0, high2 = (product0 >> 32).to(tl.uint32), (product2 >> 32).to(tl.uint32)
+        c0, c1, c2, c3 = high2 ^ c1 ^ key0, product2.to(tl.uint32), high0 ^ c3 ^ key1, product0.to(tl.uint32)
         key0, key1 = key0 + 0x9E3779B9, key1 + 0xBB67AE85
     return c0, c1, c2, c3
 

@@ -68,6 +68,15 @@ def finite(top):
     return tl.where(top == -float("inf"), 0.0, top)
 
 
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+def exp(x):
+    """By exp2, which spends no instructions on subnormal results."""
+    return tl.exp2(x * LOG2_E)
+
+
 @triton.jit
 def log1p(x):
     """For x >= 0, accurate for small x: the rounding of 1 + x cancels in log(w) / (w - 1)."""
@@ -76,18 +85,11 @@ def log1p(x):
 
 
 class Softmax(NamedTuple):
-    """A column's running state, [PIXELS] each: its maximum, the label's a, and the others' sum of exp(a - top)."""
+    """Of a column, [PIXELS] each: its maximum, the label's a, and the others' sum of exp(a - top)."""
 
     top: Any
     label_a: Any
     others: Any
-
-
-@triton.jit
-def nothing(PIXELS: tl.constexpr, COMPUTE: tl.constexpr):
-    """No class seen yet."""
-    zero = tl.zeros([PIXELS], COMPUTE)
-    return Softmax(zero - float("inf"), zero, zero)
 
 
 @triton.jit
@@ -97,24 +99,38 @@ def is_label(classes, y, L: tl.constexpr):
 
 
 @triton.jit
-def others(a, top, classes, y, ignored, L: tl.constexpr):
-    """exp(a - top) of the classes that are not the label; 0 for all of an ignored pixel's."""
-    other = (classes[:, None] != y[None, :]) & ~ignored[None, :] & (classes < L)[:, None]
-    return tl.where(other, tl.exp(a - top[None, :]), 0.0)
+def exponentials(a, top, classes, L: tl.constexpr):
+    """exp(a - top), [CLASSES, PIXELS]; 0 past the end, which is said for the compiler again."""
+    return tl.where((classes < L)[:, None], exp(a - top[None, :]), 0.0)
 
 
 @triton.jit
-def fold(state, a, classes, y, ignored, L: tl.constexpr):
-    """The state with the classes of a block [CLASSES, PIXELS] added."""
-    higher = tl.maximum(state.top, tl.max(a, 0))
-    top = finite(higher)
-    rest = state.others * tl.exp(state.top - top) + tl.sum(others(a, top, classes, y, ignored, L), 0)
-    own = state.label_a + tl.sum(tl.where(is_label(classes, y, L), a, 0.0), 0)
-    return Softmax(higher, own, rest)
+def softmax(column, y, first, L: tl.constexpr):
+    """Of a column in blocks [CLASSES, PIXELS], the first of which is that of class ``first``.
+
+    Blocks are joined element by element, so that threads that share a column talk three times, not three
+    times a block.
+    """
+    CLASSES: tl.constexpr = column[0].shape[0]
+    highest = column[0]
+    for i in tl.static_range(1, len(column)):
+        highest = tl.maximum(highest, column[i])
+    top = finite(tl.max(highest, 0))
+    for i in tl.static_range(len(column)):
+        classes = first + i * CLASSES + tl.arange(0, CLASSES)
+        own = is_label(classes, y, L)
+        other = tl.where(own, 0.0, exponentials(column[i], top, classes, L))
+        label_a = tl.where(own, column[i], 0.0)
+        if i == 0:
+            others, labels = other, label_a
+        else:
+            others += other
+            labels += label_a
+    return Softmax(top, tl.sum(labels, 0), tl.sum(others, 0))
 
 
 class Pull(NamedTuple):
-    """What the gradient of a column needs, [PIXELS] each: e * rate for e = ``others``, ``own`` at the label."""
+    """What the gradient of a column needs, [PIXELS] each: exp(a - top) * rate, ``own`` at the label."""
 
     top: Any
     rate: Any
@@ -128,22 +144,28 @@ def settle(state, w, ignored, CURVE: tl.constexpr, parameters):
     exp(label_a - top) is exactly 1 where the label leads, and the others' sum at least 1 elsewhere, so
     that nothing cancels in u; q comes from the other exponentials. A confident pixel keeps all its digits.
     """
-    top = finite(state.top)
-    exp_label = tl.exp(state.label_a - top)
+    exp_label = exp(state.label_a - state.top)
     total = exp_label + state.others
-    u = (state.label_a - top) - log1p(state.others + (exp_label - 1))
+    u = (state.label_a - state.top) - log1p(state.others + (exp_label - 1))
     q = state.others / total
     value, slope = CURVE(u, exp_label / total, q, *parameters)
     pull = w * slope
     term = tl.where(ignored, 0.0, w * value)
-    return term, Pull(top, tl.where(ignored, 0.0, -pull / total), tl.where(ignored, 0.0, pull * q))
+    return term, Pull(state.top, tl.where(ignored, 0.0, -pull / total), tl.where(ignored, 0.0, pull * q))
 
 
 @triton.jit
 def slopes(pull, a, classes, y, ignored, L: tl.constexpr):
-    """The gradient with respect to a: [CLASSES, PIXELS], 0 past the end."""
-    e = others(a, pull.top, classes, y, ignored, L)
-    return tl.where(is_label(classes, y, L), pull.own[None, :], e * pull.rate[None, :])
+    """The gradient with respect to a: [CLASSES, PIXELS]; past the end it is not told.
+
+    ``own`` is the gradient of an ignored pixel's classes, too, because its logits may be nan. Both are one
+    comparison of floats: nan, for ignored, is neither less nor more than any class. It is also one that
+    the compiler does not know from ``softmax``, whose results it would keep, some hundred bits a thread.
+    """
+    e = exponentials(a, pull.top, classes, L)
+    label = tl.where(ignored, float("nan"), y.to(tl.float32))[None, :]
+    number = classes.to(tl.float32)[:, None]
+    return tl.where((number < label) | (number > label), e * pull.rate[None, :], pull.own[None, :])
 
 
 class Best(NamedTuple):

@@ -11,15 +11,15 @@ from .views import offsets, tile
 @triton.jit
 def predict_kernel(
     logits, prediction, resize, shape, L: tl.constexpr,
-    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
+    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """The first class with the largest logit of each pixel, resized logits included."""
-    b, pixel, inside = tile(shape, PIXELS)
+    b, pixel, inside = tile(shape, PIXELS, VECTOR)
     spot = place(logits, resize, shape, b, pixel, COMPUTE)
     best = worst(PIXELS, COMPUTE)
     for first in range(0, L, CLASSES):
         classes = first + tl.arange(0, CLASSES)
-        best = better(best, read(logits, resize, spot, classes, inside, L, COMPUTE), classes, L)
+        best = better(best, read(logits, resize, spot, classes, inside, L, COMPUTE, VECTOR), classes, L)
     tl.store(prediction.pointer + offsets(prediction, shape, b, pixel), best.label, mask=inside)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from .views import offsets
+from .views import offsets, rows
 
 
 @triton.jit
@@ -79,12 +79,17 @@ def load_flat(pointer, at, known):
 
 
 @triton.jit
-def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr):
-    """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the end."""
+def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
+    """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
     known = (classes < L)[:, None] & inside[None, :]
-    column = classes.to(tl.int64)[:, None] * logits.label
+    column = rows(logits, classes)
     if resize is None:
-        return tl.load(logits.pointer + column + spot[None, :], mask=known, other=-float("inf")).to(COMPUTE)
+        # Outside the image a column is anything: nothing of it is stored or added up.
+        if VECTOR == 1:
+            z = load_flat(logits.pointer, column + spot[None, :], known).to(COMPUTE)
+        else:
+            z = tl.load(logits.pointer + column + spot[None, :], mask=known).to(COMPUTE)
+        return tl.where((classes < L)[:, None], z, -float("inf"))
     else:
         nw = load_flat(logits.pointer, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
         ne = load_flat(logits.pointer, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)

@@ -9,41 +9,35 @@ from ..resize import Axis
 
 
 class Tile(NamedTuple):
+    """CLASSES: of a block of the column. VECTOR: pixels that lie side by side in a thread."""
+
     CLASSES: int
     PIXELS: int
     num_warps: int
+    VECTOR: int
 
 
-# Up to this many classes the whole column stays in registers and each logit is read once; beyond,
-# the column is streamed in blocks of STREAMED classes and read twice, the second time from cache.
-RESIDENT = 1024
-STREAMED = 32
+# The longest block.
+BLOCK = 1024
 
 
 def loss_tile(L: int, plain: bool, flat: bool, wide: bool, warp: int) -> Tile:
     """The tile of the loss kernel for L classes: ``plain`` without adjustment, ``flat`` where an
     image's pixels lie in one run, ``wide`` for fp64.
 
-    Chosen from machine code (Triton 3.9): the most pixels a thread without spills on sm_80, sm_90
-    and gfx942, and 128-bit accesses in fp32 and bf16.
+    A column stays in registers, and each thread that has a part of it repeats a hundred instructions a pixel
+    for the whole. So it has as few threads as can hold it without spilling, and these lie in different warps:
+    the lanes of a warp are neighbouring pixels, four or two of each, whole sectors of memory. Chosen from
+    machine code (``python -m benchmarks roofline``).
     """
     classes = max(4, triton.next_power_of_2(L))  # one Philox call serves four classes
-    if not flat:
-        # channels_last, or a crop: no 16-byte runs of pixels, and Triton may lay threads along the
-        # classes, so that a column spans a warp or more. 16 elements a thread.
-        classes = min(classes, RESIDENT)
-        tile = Tile(classes, 2048 // classes, 4)
-    elif L > RESIDENT:
-        tile = Tile(STREAMED, 128, 4)
-    elif classes > 32:
-        tile = Tile(classes, 8192 // classes, 8)
-    elif warp == 64:
-        tile = Tile(classes, 128, 4)
-    else:
-        # With two warps every column lies in one thread: nothing is exchanged, and the rows past L
-        # cost nothing. The tables of an adjustment, or fp64, leave too few registers for that.
-        tile = Tile(classes, 256, 2 if plain and not wide else 4)
-    return tile._replace(PIXELS=tile.PIXELS // 2) if wide else tile
+    elements = 128 >> wide + (classes > 256) + (not (plain and flat))  # of a thread
+    vector = 1 if wide or not flat else 4 if plain and classes <= 32 else 2
+    warps = min(max(64 // warp, classes * vector // elements), 8)
+    pixels = max(1, warps * warp * min(vector * classes, elements) // classes)
+    # What an adjustment adds is computed for every row of a block, those past the last class included.
+    block = BLOCK if plain else 4 * warps * warp * vector // pixels
+    return Tile(min(classes, block), pixels, warps, vector)
 
 
 class UpsampleTile(NamedTuple):

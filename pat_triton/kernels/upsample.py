@@ -23,7 +23,7 @@ has one block of the classes: then classes do not depend on each other.
 import triton
 import triton.language as tl
 
-from .pixel import Pull, adjust, better, entries, fold, label, nothing, settle, slopes, worst
+from .pixel import Pull, adjust, better, entries, label, settle, slopes, softmax, worst
 from .resize import begin, lerp, load_flat, node, share, wide
 
 
@@ -76,8 +76,7 @@ def upsample_kernel(
                 if grad_output is not None:
                     at = b * grad_output.image + y * grad_output.d0 + x * grad_output.d1
                     w *= tl.load(grad_output.pointer + at, mask=inside, other=0.0)
-                state = fold(nothing(LANES, COMPUTE), a, classes, own, ignored, L)
-                term, pull = settle(state, w, ignored, CURVE, parameters)
+                term, pull = settle(softmax((a,), own, first, L), w, ignored, CURVE, parameters)
                 if prediction is not None:
                     best = better(worst(LANES, COMPUTE), z, classes, L)
                     at = b * prediction.image + y * prediction.d0 + x * prediction.d1

@@ -50,13 +50,24 @@ def offsets(view, shape, b, pixel):
 
 
 @triton.jit
-def tile(shape, PIXELS: tl.constexpr):
+def rows(view, classes):
+    """[CLASSES, 1] int64 offsets of the classes."""
+    # Otherwise the compiler multiplies a signed by an unsigned number, which takes five instructions for one.
+    tl.assume(view.label >= 0)
+    return classes.to(tl.int64)[:, None] * view.label
+
+
+@triton.jit
+def tile(shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None):
     """This program's image and pixels: (b, pixel [PIXELS], inside [PIXELS]), indices int64.
 
-    One image a tile: a tile that straddled two images would lose the 128-bit loads.
+    One image a tile: a tile that straddled two images would lose the wide loads. VECTOR: at most so many
+    neighbours go to one thread.
     """
     pixels = shape[0] * shape[1] * shape[2]
     tiles = tl.cdiv(pixels, PIXELS)
     b = (tl.program_id(0) // tiles).to(tl.int64)
     pixel = (tl.program_id(0) % tiles).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    if VECTOR is not None:
+        pixel = tl.max_contiguous(pixel, VECTOR)
     return b, pixel, pixel < pixels
