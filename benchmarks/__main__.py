@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from . import losses, train
+from . import losses, roofline, train
 
-JOBS = (train, losses)
+JOBS = (train, losses, roofline)
 
 
 def main() -> int:

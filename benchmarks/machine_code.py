@@ -6,10 +6,10 @@ same tile, same options. It must run where TRITON_INTERPRET is unset.
 """
 
 import dataclasses
+import functools
 import re
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,38 +23,50 @@ from triton.runtime import driver
 import pat_triton.kernels.path  # noqa: F401  (before the launches are replaced)
 from pat_triton.kernels import launch, tiles
 
-TARGETS = {
-    "sm_80": GPUTarget("cuda", 80, 32),
-    "sm_90": GPUTarget("cuda", 90, 32),
-    "gfx942": GPUTarget("hip", "gfx942", 64),
-}
+from . import assembly
+from .assembly import Listing
+from .flow import frequencies
+from .ir_text import column_threads
+from .memory import Moved, moved
+from .targets import TARGETS
+from .ttgir import Evaluation, Pointer
 
 
 @dataclasses.dataclass(frozen=True)
 class Code:
-    """One compiled kernel. Counts are static instructions; ``wide`` are the 128-bit ones."""
+    """One launch, compiled.
+
+    tile: the integers that were compiled in, and num_warps. programs: of the launch. registers: a thread.
+    spills: accesses to local memory. shared: bytes a block. resident: warps of a multiprocessor, or waves
+    of a SIMD, that run at once. column_threads: that share a column of classes. executed: instructions that a
+    thread executes, None where the machine's loops are not the IR's. moved: by a program inside an image.
+    """
 
     kernel: str
+    tile: dict[str, int]
+    programs: int
     registers: int
     spills: int
-    loads: int
-    wide_loads: int
-    stores: int
-    wide_stores: int
-    instructions: int
+    shared: int
+    resident: int
+    column_threads: int | None
+    executed: float | None
+    moved: list[Moved]
 
 
 class _Driver:
     """Stands in for a GPU's driver: Triton asks it for the target and for cache keys."""
 
-    def __init__(self, target: GPUTarget) -> None:
-        self.target = target
+    def __init__(self, name: str) -> None:
+        target = TARGETS[name]
+        self.device = list(TARGETS).index(name)
+        self.target = GPUTarget(target.backend, target.capability, target.lanes)
 
     def get_current_target(self) -> GPUTarget:
         return self.target
 
     def get_current_device(self) -> int:
-        return list(TARGETS.values()).index(self.target)
+        return self.device
 
     def get_current_stream(self, device: int | None = None) -> int:
         return 0
@@ -67,65 +79,75 @@ def compile_call(target: str, call: Callable[[], object]) -> list[Code]:
     def compile_only(kernel: Any, programs: int, device: torch.device, *args: Any, **options: Any) -> None:
         options = {"num_warps": 4, "enable_fp_fusion": True, **options}
         compiled = kernel.warmup(*args, grid=(programs,), **options)
-        read = _read_nvidia if TARGETS[target].backend == "cuda" else _read_amd
-        made.append(read(kernel.__name__, compiled.asm))
+        made.append(_read(target, kernel, compiled, args, programs, options))
 
-    driver.set_active(_Driver(TARGETS[target]))
+    driver.set_active(_Driver(target))
     with (
         mock.patch.object(launch, "start", compile_only),
-        mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].warp_size),
+        mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].lanes),
     ):
         call()
     return made
 
 
-def _read_nvidia(kernel: str, asm: Any) -> Code:
+def _read(target: str, kernel: Any, compiled: Any, args: tuple[Any, ...], programs: int, options: Any) -> Code:
+    read = _read_nvidia if TARGETS[target].backend == "cuda" else _read_amd
+    (instructions, labels), registers, scalars, spills = read(compiled.asm)
+    arguments = _flat(dict(zip(kernel.arg_names, args, strict=False)))
+    # Of eight images in the middle of the fourth, a little into a row: at an edge less is read.
+    program = min(programs * 7 // 16 + 3, programs - 1)
+    evaluation = Evaluation(compiled.asm["ttgir"], arguments, program, programs)
+    runs = frequencies((instructions, labels), evaluation.loops)
+    return Code(
+        kernel.__name__,
+        tile={k: v for k, v in options.items() if type(v) is int and k != "L"},
+        programs=programs,
+        registers=registers,
+        spills=spills,
+        shared=compiled.metadata.shared,
+        resident=TARGETS[target].resident(options["num_warps"], registers, compiled.metadata.shared, scalars),
+        column_threads=column_threads(compiled.asm["ttgir"]),
+        executed=None if runs is None else sum(runs),
+        moved=moved(evaluation.accesses, instructions, runs or [1.0] * len(instructions)),
+    )
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Arguments as the IR names them: fields after a dot, tensors as pointers."""
+    if isinstance(value, torch.Tensor):
+        return {name: Pointer(name.removesuffix(".pointer"), value.storage_offset() * value.itemsize)}
+    if isinstance(value, tuple):
+        value = value._asdict() if hasattr(value, "_asdict") else dict(enumerate(value))
+    if isinstance(value, dict):
+        dot = name and name + "."
+        return {k: v for key, part in value.items() for k, v in _flat(part, f"{dot}{key}").items()}
+    return {name: value if isinstance(value, int) else None}
+
+
+def _read_nvidia(asm: Any) -> tuple[Listing, int, int, int]:
+    """The listing, vector and scalar registers, spills."""
+    return _disassembled(asm["cubin"])
+
+
+# Calls share small kernels, and the disassembler takes longer than all else here.
+@functools.lru_cache(maxsize=32)
+def _disassembled(cubin: bytes) -> tuple[Listing, int, int, int]:
     tools = Path(triton.__file__).parent / "backends/nvidia/bin"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(asm["cubin"])
+        file.write(cubin)
         file.flush()
         usage = _output(tools / "cuobjdump", "--dump-resource-usage", file.name)
-        sass = _output(tools / "nvdisasm", file.name)
-    names = re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", sass, re.M)
-    ops = Counter(names)
-    loads, stores = _starting(ops, "LDG"), _starting(ops, "STG")
-    return Code(
-        kernel,
-        registers=int(re.findall(r"REG:(\d+)", usage)[0]),
-        spills=sum(_starting(ops, "LDL").values()) + sum(_starting(ops, "STL").values()),
-        loads=sum(loads.values()),
-        wide_loads=sum(n for op, n in loads.items() if op.endswith(".128")),
-        stores=sum(stores.values()),
-        wide_stores=sum(n for op, n in stores.items() if op.endswith(".128")),
-        instructions=len(names),
-    )
+        listing = assembly.nvidia(_output(tools / "nvdisasm", "-c", "-g", file.name))
+    spills = sum(x.op.startswith(("LDL", "STL")) for x in listing[0])
+    return listing, int(re.findall(r"REG:(\d+)", usage)[0]), 0, spills
 
 
-def _read_amd(kernel: str, asm: Any) -> Code:
+def _read_amd(asm: Any) -> tuple[Listing, int, int, int]:
     text = asm["amdgcn"]
-    ops = Counter(re.findall(r"^\s+([a-z]\w+)\s", text, re.M))
-
-    def figure(name: str) -> int:
-        return int(re.findall(rf"\.{name}:\s+(\d+)", text)[0])
-
-    def memory(kind: str) -> Counter[str]:
-        return _starting(ops, f"global_{kind}") + _starting(ops, f"buffer_{kind}")
-
-    loads, stores = memory("load"), memory("store")
-    return Code(
-        kernel,
-        registers=figure("vgpr_count"),
-        spills=figure("vgpr_spill_count"),  # scalar registers are put into lanes of vector registers, not into memory
-        loads=sum(loads.values()),
-        wide_loads=sum(n for op, n in loads.items() if op.endswith("x4")),
-        stores=sum(stores.values()),
-        wide_stores=sum(n for op, n in stores.items() if op.endswith("x4")),
-        instructions=sum(ops.values()),
-    )
-
-
-def _starting(ops: Counter[str], prefix: str) -> Counter[str]:
-    return Counter({op: n for op, n in ops.items() if op.startswith(prefix)})
+    # Scalar registers are spilled into lanes of vector registers, not into memory.
+    figures = ("vgpr_count", "sgpr_count", "vgpr_spill_count")
+    vector, scalar, spills = (int(re.findall(rf"\.{name}:\s+(\d+)", text)[0]) for name in figures)
+    return assembly.amd(text), vector, scalar, spills
 
 
 def _output(*command: object) -> str:

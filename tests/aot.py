@@ -9,6 +9,7 @@ import sys
 
 import torch
 
+from benchmarks.configurations import matrix, rows
 from benchmarks.machine_code import compile_call
 from pat_triton.adjustment import Noise, Tables
 from pat_triton.curves import CURVES, Exponential
@@ -20,6 +21,7 @@ SIZE = (512, 1024)
 SOURCE = (128, 256)
 CLASSES = (19, 150, 847)
 DTYPES = (torch.float32, torch.bfloat16)
+ROOFLINE = ("bf16", "fp32")
 ADJUSTMENTS = {
     "none": lambda t: Tables(),
     "margin": lambda t: Tables(scale=t, margin=t),
@@ -46,13 +48,16 @@ def emit(target, call, **what):
 
 
 def main(target):
+    for configuration in matrix([target], CLASSES, ROOFLINE):
+        for row in rows(configuration):
+            print(json.dumps(row), flush=True)
     labels = torch.empty(2, *SIZE, dtype=torch.uint8, device="meta")
     for L in CLASSES:
         emit(target, lambda L=L: path.histogram(labels, L, 255), L=L)
         for dtype in DTYPES:
             logits = torch.empty(2, L, *SIZE, dtype=dtype, device="meta")
             for adjustment in ADJUSTMENTS:
-                for plan in PLANS if adjustment == "none" else ("one_pass", "backward"):
+                for plan in ("map",) if adjustment == "none" else ("one_pass", "backward"):
                     p = problem(Exponential(), adjustment, L)
                     what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": plan}
                     emit(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
@@ -78,9 +83,10 @@ def main(target):
 def resized(target, labels):
     how = resize(torch.Size(SOURCE), torch.Size(SIZE), align_corners=False)
     cases = [
-        *((19, torch.float32, adjustment, plan) for adjustment in ADJUSTMENTS for plan in ("one_pass", "backward")),
-        *((19, dtype, "none", "one_pass") for dtype in (torch.bfloat16, torch.float64)),
+        *((19, torch.float32, adjustment, "one_pass") for adjustment in ("margin", "variation")),
+        *((19, torch.float32, adjustment, "backward") for adjustment in ADJUSTMENTS),
         *((19, torch.float32, "none", plan) for plan in ("forward", "map")),
+        (19, torch.float64, "none", "one_pass"),
         *((150, torch.bfloat16, adjustment, "one_pass") for adjustment in ADJUSTMENTS),
     ]
     for L, dtype, adjustment, plan in cases:

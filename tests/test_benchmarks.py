@@ -149,6 +149,17 @@ def test_no_speed_on_a_red_check(job, monkeypatch):
     assert "no speed is reported" in out.err
 
 
+def test_roofline(job, tmp_path):
+    arguments = ("roofline", "--classes", 2, "--dtype", "fp64", "--jobs", 1, "--save", tmp_path / "new" / "roof.json")
+    code, out = job(*arguments)
+    assert code == 0, out.err
+    rows = json.loads((tmp_path / "new" / "roof.json").read_text())["rows"]
+    assert [row["plan"] for row in rows if row["layout"] == "nchw"] == ["one_pass", "forward", "backward"]
+    assert "2 fp64 backward" in out.out
+    assert "roof.json exists" in job(*arguments)[1].err
+    assert "--classes: expected 1 or more, got 0" in job("roofline", "--classes", 0)[1].err
+
+
 def test_the_peak_counts_what_is_alive_at_once():
     logits = torch.zeros(1, 4, 256, 256, requires_grad=True)
 

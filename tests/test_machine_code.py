@@ -1,4 +1,5 @@
-"""Machine code for GPUs that are not here: everything compiles, nothing spills, accesses are 128 bits wide."""
+"""Machine code for GPUs that are not here: everything compiles, nothing spills, accesses are whole sectors, bytes
+are those that the kernels' docstrings say."""
 
 import json
 import os
@@ -12,6 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TARGETS = ["sm_80", "sm_90", "gfx942"]
+pinned = pytest.mark.skipif(
+    f"triton=={version('triton')}\n" not in (ROOT / "constraints.txt").read_text(),
+    reason="registers and instructions are the compiler's to choose: gated on the pinned Triton",
+)
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -25,19 +30,20 @@ def codes(request):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def losses(codes):
-    return [
-        c for c in codes if c["kernel"] == "loss_kernel" and c["plan"] in ("one_pass", "forward", "map", "backward")
-    ]
+def roofline(codes):
+    """The rows that ``python -m benchmarks roofline`` has as well."""
+    return [c for c in codes if "floor_bytes_per_pixel" in c]
 
 
 def test_everything_compiles(codes):
     made = Counter(c["kernel"] for c in codes)
+    detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
-        # L, dtype and plan of each adjustment; each curve in fp32 and fp64; ragged layouts; resized
-        # columns that do not fit the upsample kernel; statistics.
-        "loss_kernel": 3 * 2 * (4 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3,
-        "upsample_kernel": 3 * 2 + 2 + 2 + 3 + (1 + 2) + 2,
+        # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps,
+        # adjustments, each curve in fp32 and fp64, ragged layouts, resized columns that do not fit the
+        # upsample kernel, statistics.
+        "loss_kernel": 3 * 2 * 3 + detailed * 2 * 2 * (2 + 3) + 3 * 2 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3,
+        "upsample_kernel": 2 + 2 + 3 + 2 + 1 + 3 + (1 + 2) + 2,
         "predict_kernel": 4,
         "tally_kernel": 4,
         "confusion_kernel": 2,
@@ -46,57 +52,68 @@ def test_everything_compiles(codes):
     }
 
 
-@pytest.mark.skipif(
-    f"triton=={version('triton')}\n" not in (ROOT / "constraints.txt").read_text(),
-    reason="registers are the compiler's to allocate: gated on the pinned Triton",
-)
+@pinned
 def test_nothing_spills(codes):
-    """But for two values of the upsample kernel with tables, whose 255 registers are full: stored once a
-    program and loaded once a row of cells, outside the loop over the output's rows."""
+    """But for a few values of 255 full registers: two of the upsample kernel with tables, stored once a program
+    and loaded once a row of cells, outside the loop over the output's rows; and of columns of 150 classes with
+    noise, or of odd sizes, which have an address for every pixel of a thread."""
     allowed = {c["kernel"]: 0 for c in codes} | {"upsample_kernel": 4}
-    assert [c for c in codes if c["spills"] > allowed[c["kernel"]]] == []
-    assert [c for c in codes if c["spills"] and c["adjustment"] == "none"] == []
+    for c in codes:
+        tight = c["kernel"] == "loss_kernel" and (c["adjustment"] == "variation" or c.get("layout") == "odd")
+        assert c["spills"] <= (12 if tight else allowed[c["kernel"]]), c
 
 
-def test_128_bit_accesses(codes):
-    """H * W divisible by 16 and NCHW: logits and gradient move 16 bytes an instruction, none less."""
-    for c in losses(codes):
-        assert c["wide_loads"] > 0, c
-        writes_gradient = c["plan"] in ("one_pass", "backward")
-        if writes_gradient:
-            assert c["wide_stores"] > 0, c
-            narrow = c["stores"] - c["wide_stores"]
-            assert narrow == (c["plan"] == "one_pass"), c  # the partial sum
+def test_accesses_are_whole_sectors(codes):
+    """H * W divisible by 16 and NCHW: what a warp touches of a class is whole sectors of 32 bytes, at
+    32 bits a thread or more."""
+    for c in roofline(codes):
+        if c["layout"] == "nchw":
+            assert c["narrowest_bits"] >= 32, c
+            assert c["sector_bytes_per_pixel"] == c["bytes_per_pixel"], c
 
 
-def test_one_read_and_one_write(codes):
-    """A column that lies in one thread: exactly L loads and L stores of 16 bytes for four fp32 pixels.
+def test_a_short_column_lies_in_one_thread(codes):
+    """Of several threads each would repeat what there is to do for a pixel."""
+    short = [c for c in roofline(codes) if c["classes"] == 19 and c["kernel"] == "loss_kernel"]
+    assert short
+    assert {c["column_threads"] for c in short} == {1}
 
-    That the two class loops of the kernel were merged shows here: unmerged, it would load 2 L.
-    """
-    for c in losses(codes):
-        if (c["target"][:2], c["L"], c["dtype"], c["adjustment"], c["plan"]) == (
-            "sm", 19, "torch.float32", "none", "one_pass",
-        ):  # fmt: skip
-            assert (c["wide_loads"], c["wide_stores"]) == (19, 19), c
+
+def test_bytes_are_the_floor(codes):
+    """Counted from the compiled code, however many blocks a column has."""
+    for c in roofline(codes):
+        for what in ("", "again_"):
+            assert c[f"{what}bytes_per_pixel"] == pytest.approx(c[f"model_{what}bytes_per_pixel"], abs=2e-4), c
+        if c["kernel"] == "loss_kernel":
+            assert (c["bytes_per_pixel"], c["again_bytes_per_pixel"]) == (c["floor_bytes_per_pixel"], 0), c
+
+
+def test_loops_are_understood(codes):
+    assert all(c["instructions_per_pixel"] for c in roofline(codes))
+
+
+@pinned
+def test_figures_are_the_committed_ones(codes):
+    committed = json.loads((ROOT / "benchmarks/results/roofline.json").read_text())["rows"]
+    made = roofline(codes)
+    of = {key: {row[key] for row in made} for key in ("target", "classes", "dtype")}
+    assert made == [row for row in committed if all(row[key] in of[key] for key in of)]
 
 
 def test_a_resized_column_stays_in_registers(codes):
     """Loss and gradient in one launch: the program's first row of nodes and, in the loop, the next one, two
-    columns each; label and weight. Longer columns get their pulls first, from a launch of the loss kernel."""
-    for L, dtype, kernels in (
-        (19, "torch.float32", ["upsample_kernel"]),
-        (19, "torch.float64", ["loss_kernel", "upsample_kernel"]),
-        (150, "torch.bfloat16", ["loss_kernel", "upsample_kernel"]),
-    ):
+    columns each. Longer columns get their pulls first, from a launch of the loss kernel."""
+    quarter = [c for c in roofline(codes) if c["layout"] == "quarter"]
+    assert {c["classes"] for c in quarter} == {19}
+    assert {c["kernel"] for c in quarter} == {"upsample_kernel"}
+    for L, dtype in ((19, "torch.float64"), (150, "torch.bfloat16")):
         case = {"L": L, "dtype": dtype, "adjustment": "none", "plan": "resized one_pass"}
-        made = [c for c in codes if case.items() <= c.items()]
-        assert [c["kernel"] for c in made] == kernels, case
-        if len(made) == 1 and made[0]["target"].startswith("sm"):
-            assert made[0]["loads"] == 2 * 2 * L + 2
+        made = [c["kernel"] for c in codes if case.items() <= c.items()]
+        assert made == ["loss_kernel", "upsample_kernel"], case
 
 
 def test_rescale_is_wide(codes):
     for c in codes:
         if c["kernel"] == "rescale_kernel":
-            assert c["wide_loads"] == c["wide_stores"] > 0, c
+            widths = [m["widths"] for m in c["moved"] if m["argument"] == "gradient"]
+            assert [list(w) for w in widths] == [["128"], ["128"]], c

@@ -31,7 +31,7 @@ def loss_tile(L: int, plain: bool, flat: bool, wide: bool, warp: int) -> Tile:
     machine code (``python -m benchmarks roofline``).
     """
     classes = max(4, triton.next_power_of_2(L))  # one Philox call serves four classes
-    elements = 128 >> wide + (classes > 256) + (not (plain and flat))  # of a thread
+    elements = 128 >> wide + (classes > 256) + (not plain) + (not flat)  # of a thread
     vector = 1 if wide or not flat else 4 if plain and classes <= 32 else 2
     warps = min(max(64 // warp, classes * vector // elements), 8)
     pixels = max(1, warps * warp * min(vector * classes, elements) // classes)

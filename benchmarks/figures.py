@@ -1,0 +1,113 @@
+"""The figures of one compiled launch: what it needs of a GPU, what it moves, and how near that is to the least."""
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+
+from . import bounds
+from .bounds import H200, Bytes
+from .machine_code import Code
+from .targets import TARGETS
+
+# The kernels' arguments that grow with the pixels; what arrives in backward may be a scalar.
+KINDS = {"logits": "logits", "gradient": "gradient", "target": "labels"} | dict.fromkeys(
+    ("grad_output", "loss_map", "prediction", "pulls"), "vectors"
+)
+
+
+def plan(code: Code) -> str | None:
+    """one_pass, forward or backward; None of a kernel that reads no logits."""
+    arguments = {m.argument for m in code.moved}
+    if "logits" not in arguments:
+        return None
+    if "gradient" not in arguments:
+        return "forward"
+    return "backward" if "grad_output" in arguments else "one_pass"
+
+
+def figures(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Of a launch on these tensors. Bytes and instructions are those of a label's pixel, instructions those
+    of a warp (64 lanes on AMD, 32 else); ms are predictions."""
+    pixels, area = labels.numel(), labels[0].numel() // logits[0, 0].numel()
+    moved, cached, sectors = _bytes(code, area)
+    part = plan(code)
+    assert part is not None
+    least = bounds.floor(part, logits.shape[1] * logits.itemsize / area, labels.itemsize)
+    said = bounds.model(least, code.tile)
+    wide, narrowest = _widths(code)
+    instructions = None
+    if code.executed is not None:
+        instructions = code.executed * code.tile["num_warps"] * code.programs / pixels
+    made = {
+        "kernel": code.kernel,
+        "plan": part,
+        "tile": code.tile,
+        "registers": code.registers,
+        "spills": code.spills,
+        "shared_bytes": code.shared,
+        "resident_warps": code.resident,
+        "most_warps": TARGETS[target].warps,
+        "column_threads": code.column_threads,
+        "bytes": dataclasses.asdict(moved) | {"cached": cached},
+        "bytes_per_pixel": moved.total,
+        "model_bytes_per_pixel": said.total,
+        "floor_bytes_per_pixel": least.total,
+        "again_bytes_per_pixel": moved.again,
+        "model_again_bytes_per_pixel": said.again,
+        "sector_bytes_per_pixel": sectors,
+        "wide_share": wide,
+        "narrowest_bits": narrowest,
+        "instructions_per_pixel": instructions,
+    }
+    if target == H200.target and instructions is not None:
+        made |= _prediction(moved.total * pixels, least.total * pixels, instructions * pixels)
+    return {key: _rounded(value) for key, value in made.items()}
+
+
+def _bytes(code: Code, area: int) -> tuple[Bytes, float, float]:
+    """What goes to and from memory, what stays in cache (tables, sums, scalars), and whole sectors of the former."""
+    tile = code.tile
+    pixels = tile["PIXELS"] if "PIXELS" in tile else tile["BANDS"] * (tile["CELLS"] - 1) * area
+    kinds = dict.fromkeys(("logits", "gradient", "labels", "vectors"), 0.0)
+    cached = sectors = again = 0.0
+    for m in code.moved:
+        kind = KINDS.get(m.argument)
+        is_scalar = kind == "vectors" and m.distinct == m.itemsize
+        if kind is None or is_scalar or m.distinct is None or m.sectors is None:
+            cached += m.asked / pixels
+            continue
+        kinds[kind] += m.distinct / pixels
+        sectors += m.sectors / pixels
+        if kind == "logits":
+            again = (m.asked - m.distinct) / pixels
+    return Bytes(**kinds, again=again), cached, sectors
+
+
+def _widths(code: Code) -> tuple[float, int]:
+    """Of accesses to logits and gradient: the share of bytes that 128 bits a thread move, and the fewest bits."""
+    widths = [(bits, n) for m in code.moved if m.argument in ("logits", "gradient") for bits, n in m.widths.items()]
+    if not widths:
+        raise ValueError(
+            f"{code.kernel}: expected source lines in the machine code, got none; TRITON_DISABLE_LINE_INFO?"
+        )
+    return sum(b * n for b, n in widths if b >= 128) / sum(b * n for b, n in widths), min(b for b, _ in widths)
+
+
+def _prediction(moved: float, least: float, instructions: float) -> dict[str, Any]:
+    by_bytes, by_issue = H200.seconds(moved, instructions)
+    at_best, _ = H200.seconds(least, 0)
+    longest = max(by_bytes, by_issue)
+    return {
+        "predicted_bytes_ms": by_bytes * 1e3,
+        "predicted_issue_ms": by_issue * 1e3,
+        "predicted_ms": longest * 1e3,
+        "predicted_bound": "bytes" if by_bytes >= by_issue else "issue",
+        "predicted_share_of_floor": at_best / longest,
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
