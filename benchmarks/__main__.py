@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from . import losses, roofline, train
+from . import losses, numbers, roofline, suite, train
 
-JOBS = (train, losses, roofline)
+JOBS = (train, losses, suite, roofline, numbers)
 
 
 def main() -> int:

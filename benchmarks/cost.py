@@ -1,38 +1,60 @@
 """What a loss costs in a training step: time and memory of its forward and backward alone."""
 
-import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from statistics import quantiles
 
 import torch
 from torch import Tensor
 
-from .measure import peak_bytes, times
+from pat_triton.eager import room
+
+from .measure import Step, footprint, times
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: median of a call. bytes: most alive at once beyond the logits. copies: in logits of full size."""
+    """Of a call.
+
+    seconds: the median of ``repeats``; low and high are the quartiles.
+    bytes: most alive at once beyond the logits. copies: the same in logits of full size.
+    launches: kernels on a GPU, aten operators on a CPU.
+    """
 
     seconds: float
-    fastest: float
-    slowest: float
+    low: float
+    high: float
+    repeats: int
     bytes: int
     copies: float
+    launches: int
 
 
 def costs(losses: Mapping[str, Loss], logits: Tensor, target: Tensor) -> dict[str, Cost]:
     """logits (B, L, h, w) that require a gradient, target (B, H, W)."""
-    copy = logits.element_size() * logits.shape[1] * target.numel()
     steps = {name: partial(_step, loss, logits, target) for name, loss in losses.items()}
-    peaks = {name: peak_bytes(step, logits.device) for name, step in steps.items()}
-    taken = times(steps, logits.device, repeats=9)
-    return {
-        name: Cost(statistics.median(t), min(t), max(t), peaks[name], peaks[name] / copy) for name, t in taken.items()
-    }
+    for step in steps.values():
+        step()  # what only a first call does
+    return measured(steps, logits, target, budget=1.0)
+
+
+def measured(steps: Mapping[str, Step], logits: Tensor, target: Tensor, budget: float) -> dict[str, Cost]:
+    """Of steps that have run before; budget: seconds of timing for each."""
+    copy = logits.element_size() * logits.shape[1] * target.numel()
+    footprints = {}
+    for name, step in steps.items():
+        room.forget()  # scratch memory kept from an earlier call is a call's, too
+        footprints[name] = footprint(step, logits.device)
+    taken = times(steps, logits.device, budget)
+    made = {}
+    for name, (peak, launches) in footprints.items():
+        t = taken[name]
+        low, middle, high = quantiles(t, method="inclusive") if len(t) > 1 else t * 3
+        made[name] = Cost(middle, low, high, len(t), peak, peak / copy, launches)
+    return made
 
 
 def _step(loss: Loss, logits: Tensor, target: Tensor) -> None:

@@ -1,57 +1,113 @@
 """The rivals: each loss as a practitioner writes it in eager torch.
 
-logits (B, L, H, W) float, target (B, H, W) int64 -> scalar, as the losses of ``pat_triton``.
+logits (B, L, h, w) float, target (B, H, W) int64 -> scalar, as the losses of ``pat_triton``; logits of another
+size than their target are resized first. Tables of the data set's class counts come ready, as in training.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
-    return F.cross_entropy(logits, target, ignore_index=ignore_index)
+IGNORED = 255
 
 
-def pat(logits: Tensor, target: Tensor, temperature: float = 20.0, ignore_index: int = 255) -> Tensor:
-    """Equations 4 and 5 of the PAT paper, with a gather where the paper has a one-hot sum."""
+def resize(logits: Tensor, target: Tensor) -> Tensor:
+    """The logits at their target's size."""
+    size = target.shape[1:]
+    return logits if logits.shape[2:] == size else F.interpolate(logits, size, mode="bilinear")
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(resize(logits, target), target, ignore_index=IGNORED)
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+    ce = F.cross_entropy(resize(logits, target), target, ignore_index=IGNORED, reduction="none")
+    return ((1 - torch.exp(-ce)) ** gamma * ce).sum() / (target != IGNORED).sum()
+
+
+def class_balanced(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """weight (L,): ``balance``."""
+    total = F.cross_entropy(resize(logits, target), target, weight, ignore_index=IGNORED, reduction="sum")
+    return total / (target != IGNORED).sum()
+
+
+def class_balanced_focal(logits: Tensor, target: Tensor, weight: Tensor, gamma: float = 2.0) -> Tensor:
+    ce = F.cross_entropy(resize(logits, target), target, ignore_index=IGNORED, reduction="none")
+    labelled = target != IGNORED
+    own = weight[target.where(labelled, 0)]
+    return (own * (1 - torch.exp(-ce)) ** gamma * ce).sum() / labelled.sum()
+
+
+def balanced_softmax(logits: Tensor, target: Tensor, prior: Tensor) -> Tensor:
+    """prior (L, 1, 1): log n."""
+    return F.cross_entropy(resize(logits, target) + prior, target, ignore_index=IGNORED)
+
+
+def ldam(logits: Tensor, target: Tensor, margin: Tensor, scale: float = 30.0) -> Tensor:
+    """margin (L, 1, 1)."""
+    logits = resize(logits, target)
+    label = target.where(target != IGNORED, 0)[:, None]
+    own = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, label, True)
+    return F.cross_entropy(scale * torch.where(own, logits - margin, logits), target, ignore_index=IGNORED)
+
+
+def blv(logits: Tensor, target: Tensor, variation: Tensor, sigma: float = 4.0) -> Tensor:
+    """variation (L, 1, 1). The noise is drawn on the logits' device."""
+    logits = resize(logits, target)
+    noise = (sigma * torch.randn_like(logits)).abs().clamp(max=1)
+    return F.cross_entropy(logits + variation * noise, target, ignore_index=IGNORED)
+
+
+def pat(logits: Tensor, target: Tensor, temperature: float = 20.0) -> Tensor:
+    """Equations 4 and 5 of the PAT paper, without its one-hot sums; ignored pixels are a mask of their own."""
     images, classes = logits.shape[:2]
-    labelled = target != ignore_index
-    label = target.where(labelled, 0)
-    u = F.log_softmax(logits, 1).gather(1, label[:, None])[:, 0]
-    beta = torch.exp((1 - u.exp()) / temperature)
-
     image = torch.arange(images, device=target.device)[:, None, None]
-    bins = image * classes + label
-    sizes = torch.bincount(bins[labelled], minlength=images * classes).clamp(min=1)
-    return -(beta * u / sizes[bins])[labelled].sum() / images
+    mask = image * (classes + 1) + target.where(target != IGNORED, classes)
+    sizes = torch.bincount(mask.flatten(), minlength=images * (classes + 1))
+    ce = F.cross_entropy(resize(logits, target), target, ignore_index=IGNORED, reduction="none")
+    beta = torch.exp((1 - torch.exp(-ce)) / temperature)
+    return (beta * ce / sizes[mask]).sum() / images
 
 
-def pat_release(logits: Tensor, target: Tensor, temperature: float = 20.0, ignore_index: int = 255) -> Tensor:
-    """As the PAT authors' code computes it."""
-    labelled = target != ignore_index
-    onehot = F.one_hot(target.where(labelled, 0), logits.shape[1]).movedim(-1, 1).float() * labelled[:, None]
-    logp = F.log_softmax(logits / temperature, 1)
-    beta = 1 / (2 * torch.exp(logp.exp() - 1))
-    return (-(logp * onehot * beta)).mean()
+def balance(counts: Tensor) -> Tensor:
+    """Effective-number weights (Cui et al. 2019) with beta = (N - 1) / N, that sum to the number of classes."""
+    n = counts.double()
+    w = 1 / -torch.expm1(n * torch.log1p(-1 / n.sum()))
+    return (w * (len(w) / w.sum())).float()
 
 
-def blv(logits: Tensor, target: Tensor, class_counts: Tensor, sigma: float = 4.0, ignore_index: int = 255) -> Tensor:
-    """The BLV paper's variation, its noise drawn on the logits' device; class_counts (L,)."""
-    counts = class_counts.to(logits.device, torch.float64)
-    variation = counts.sum().log() - counts.clamp(min=1).log()
-    variation = (variation / variation.max()).to(logits.dtype)
-    noise = torch.empty_like(logits).normal_(0, sigma).abs().clamp(max=1)
-    return F.cross_entropy(logits + variation[:, None, None] * noise, target, ignore_index=ignore_index)
+def margins(counts: Tensor, largest: float = 0.5) -> Tensor:
+    root = counts.double() ** -0.25
+    return (largest * root / root.max()).float()[:, None, None]
 
 
-def resized(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """``loss`` after the usual resize of the logits to their target's size, if they are of another."""
+def variations(counts: Tensor) -> Tensor:
+    rarity = (counts.sum() / counts).log()
+    return (rarity / rarity.max())[:, None, None]
 
-    def full_size(logits: Tensor, target: Tensor) -> Tensor:
-        size = target.shape[1:]
-        same = logits.shape[2:] == size
-        return loss(logits if same else F.interpolate(logits, size, mode="bilinear"), target)
 
-    return full_size
+@dataclass(frozen=True)
+class Formula:
+    """``loss(logits, target, *tables)``; table: the one it needs, of class counts (L,) above 0."""
+
+    loss: Callable[..., Tensor]
+    table: Callable[[Tensor], Tensor] | None = None
+
+    def tables(self, counts: Tensor) -> tuple[Tensor, ...]:
+        return () if self.table is None else (self.table(counts),)
+
+
+FORMULAS = {
+    "CrossEntropyLoss": Formula(cross_entropy),
+    "FocalLoss": Formula(focal),
+    "ClassBalancedLoss": Formula(class_balanced, balance),
+    "ClassBalancedFocalLoss": Formula(class_balanced_focal, balance),
+    "BalancedSoftmaxLoss": Formula(balanced_softmax, lambda counts: counts.log()[:, None, None]),
+    "LDAMLoss": Formula(ldam, margins),
+    "BLVLoss": Formula(blv, variations),
+    "PATLoss": Formula(pat),
+}

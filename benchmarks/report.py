@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pat_triton
 from .cost import Cost
 from .data import TAIL_SHARE, Data
 from .evaluate import Scores
+from .machine import version
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def write(path: Path, data: Data, outcomes: Sequence[Outcome], args: argparse.Na
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "pat_triton": pat_triton.__version__}
-        | {name: _version(name) for name in ("torch", "triton", "numpy")},
+        | {name: version(name) for name in ("torch", "triton", "numpy")},
         "arguments": {name: _plain(value) for name, value in vars(args).items() if name != "run"},
         "training_pixels": dict(zip(names, data.counts.tolist(), strict=True)),
         "tail": [name for name, tail in zip(names, data.tail.tolist(), strict=True) if tail],
@@ -137,10 +137,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

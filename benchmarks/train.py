@@ -16,6 +16,7 @@ from .cost import Loss, costs, disagreement
 from .data import Data, load
 from .evaluate import evaluate, label
 from .loop import fit
+from .machine import pick
 from .model import LEVELS, PyramidNet, normalise
 from .picture import chosen, draw
 from .report import Outcome
@@ -37,8 +38,8 @@ BUDGETS = {
 }
 
 CONTEST: tuple[tuple[str, Loss, Loss], ...] = (
-    ("cross-entropy", pat_triton.CrossEntropyLoss(), eager.resized(eager.cross_entropy)),
-    ("PAT", pat_triton.PATLoss(), eager.resized(eager.pat)),
+    ("cross-entropy", pat_triton.CrossEntropyLoss(), eager.cross_entropy),
+    ("PAT", pat_triton.PATLoss(), eager.pat),
 )
 
 
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     args.steps, args.batch = args.steps or budget.steps, args.batch or budget.batch
     if min(args.size) < 2**LEVELS:
         raise ValueError(f"--size: got {args.size[0]} {args.size[1]}, expected at least {2**LEVELS} each")
-    device = _device(args.device)
+    device = pick(args.device)
     console = Console()
     data = load(args.data, args.root, args.size, args.seed)
     folder = report.new_folder(args.out, args.data)
@@ -121,16 +122,6 @@ def _example(model: PyramidNet, data: Data, args: argparse.Namespace, device: to
     with torch.no_grad():
         logits = model(normalise(images.to(device)))
     return logits.requires_grad_(), labels.to(device, torch.int64)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device: got {name!r}, expected a device of this machine ({reason})") from error
 
 
 def _positive(text: str) -> int:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import losses
 from benchmarks.__main__ import main
 from benchmarks.cost import costs
 from benchmarks.data import load
@@ -127,26 +126,9 @@ def test_broken_data(message, job, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_options_that_cannot_be_used(job, tmp_path):
+def test_options_that_cannot_be_used(job):
     assert "--data camvid needs --root" in job("train", "--data", "camvid")[1].err
     assert "--device: got 'gpu'" in job("train", "--device", "gpu")[1].err
-    (tmp_path / "taken.json").touch()
-    assert "taken.json exists" in job("losses", "--save", tmp_path / "taken.json")[1].err
-
-
-@pytest.mark.parametrize("arguments", [["losses"], ["upsample", "--source", 4, 7]], ids=lambda a: a[0])
-def test_losses(arguments, job, tmp_path):
-    code, out = job(*arguments, "--shape", 1, 5, 16, 24, "--save", tmp_path / "new" / "losses.json")
-    assert code == 0, out.err
-    saved = json.loads((tmp_path / "new" / "losses.json").read_text())
-    assert set(losses.NAMES) < set(saved["costs"])
-
-
-def test_no_speed_on_a_red_check(job, monkeypatch):
-    monkeypatch.setattr("benchmarks.eager.pat", lambda z, y: torch.nn.functional.cross_entropy(z, y, ignore_index=255))
-    code, out = job("losses", "--shape", 1, 5, 16, 24)
-    assert code == 2
-    assert "no speed is reported" in out.err
 
 
 def test_roofline(job, tmp_path):

@@ -1,0 +1,318 @@
+"""The measuring jobs: who competes, that nothing wrong gets a speed, and what is written down."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+import pat_triton
+from benchmarks import ahead, contest, eager, measure, numbers, record, research, suite
+from benchmarks.__main__ import main
+from benchmarks.case import example
+from benchmarks.machine import machine
+from benchmarks.run import run
+from benchmarks.shapes import SHAPES, Sizes, resolve
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+TINY = ("--shape", 1, 5, 16, 24, "--device", "cpu", "--rivals", "released")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.measure.MOST", 5)
+
+
+@pytest.fixture
+def job(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["benchmarks", *map(str, arguments)])
+        code = main()
+        return code, capsys.readouterr()
+
+    return call
+
+
+def one(loss, rivals, device=CPU, **options):
+    """The rows of a tiny run of one loss, by contestant."""
+    options = {"losses": (loss,), "rivals": rivals, **options}
+    made = run("losses", "tiny", (2, 5, 16, 24), (16, 24), "fp32", machine(device), device, **options)
+    return {row.contestant: row for row in made.rows}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["losses"], ["losses", "--dtype", "fp16"], ["upsample", "--source", 4, 7, "--dtype", "bf16"]],
+    ids=["fp32", "fp16", "bf16"],
+)
+def test_a_run(arguments, job, tmp_path):
+    """Every contestant agrees with the truth, and is in the record and in the table."""
+    file = tmp_path / "new" / "run.json"
+    code, out = job(*arguments, *TINY, "--save", file)
+    assert code == 0, out.err
+    saved = record.read(file, record.Record)
+    assert saved.source == ((16, 24) if arguments[0] == "losses" else (4, 7))
+    ran = [(row.loss, row.contestant) for row in saved.rows if row.cost.launches > 0]
+    released = [("BLVLoss", "released"), ("PATLoss", "released")]
+    assert sorted(ran) == sorted([(loss, who) for loss in contest.LOSSES for who in ("torch", "eager")] + released)
+    assert [row.contestant for row in saved.rows if row.gradient_error is None] == ["eager", "released"]
+    assert "other draw" in out.out
+    assert all(loss in out.out for loss in contest.LOSSES)
+
+
+# What torch.compile imports warns of torch itself.
+COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+@COMPILES
+def test_compiled(tmp_path, monkeypatch):
+    """By another process, ahead; here it is taken from the cache."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(ahead, "FORMULAS", ["CrossEntropyLoss"])
+    ahead.compile_all([((2, 5, 16, 24), (16, 24), "fp32")], CPU, 1, 60)
+    row = one("CrossEntropyLoss", ["compiled"])["compiled"]
+    if row.not_run:
+        assert "ompiler" in row.not_run
+    else:
+        assert torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"] >= 2
+
+
+def test_what_cannot_run_says_why(monkeypatch, job, tmp_path):
+    def broken(loss, **_):
+        def call(*_):
+            raise RuntimeError("no compiler found\nand a long story")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    file = tmp_path / "run.json"
+    code, out = job("losses", *TINY[:-1], "compiled", "--save", file)
+    assert code == 0, out.err
+    reasons = {row.not_run for row in record.read(file, record.Record).rows if row.contestant == "compiled"}
+    assert reasons == {"RuntimeError: no compiler found"}
+    assert "PATLoss, compiled: not run: RuntimeError: no compiler found" in out.out
+
+
+@COMPILES
+def test_compiling_stops_in_time():
+    row = one("PATLoss", ["compiled"], compile_until=0.0)["compiled"]
+    assert row.cost is None
+    assert row.not_run == "the time for compiling was up"
+
+
+def no_noise(logits, target, _):
+    return eager.cross_entropy(logits, target)
+
+
+# A wrong formula, a gradient that is wrong alone, a loss without its noise, and ours.
+RED = {
+    "PATLoss, eager: the loss": (eager.FORMULAS, "PATLoss", eager.Formula(eager.cross_entropy)),
+    "FocalLoss, eager: the gradient": (
+        eager.FORMULAS, "FocalLoss", eager.Formula(lambda z, y: eager.focal(z.detach(), y) + 0 * z.sum()),
+    ),
+    "BLVLoss, eager: the loss": (eager.FORMULAS, "BLVLoss", eager.Formula(no_noise, eager.variations)),
+    "PATLoss, released: the loss": (research.RELEASED, "PATLoss", eager.Formula(eager.pat)),
+    "PATLoss, torch: the loss": (vars(pat_triton), "PATLoss", partial(pat_triton.PATLoss, 19)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", RED)
+def test_no_speed_on_a_red_check(message, job, monkeypatch):
+    monkeypatch.setitem(*RED[message])
+    code, out = job("losses", "--shape", 2, 5, 64, 64, *TINY[5:])
+    assert code == 2
+    assert f"error: {message} is off by " in out.err
+    assert "no speed is reported" in out.err
+    assert "quartiles" not in out.out
+
+
+def test_ours_must_not_be_worse_than_eager(job, monkeypatch):
+    monkeypatch.setattr("benchmarks.gate.SLACK", {torch.float32: -1.0})
+    code, out = job("losses", *TINY)
+    assert code == 2
+    assert "error: CrossEntropyLoss, torch: the loss is off by" in out.err
+
+
+def test_the_interpreter_is_not_timed(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr("pat_triton.kernels.path.INTERPRETED", True)
+    with pytest.raises(ValueError, match="TRITON_INTERPRET: got 1, expected it unset: the interpreter is for tests"):
+        contest.paths(torch.device("cuda"))
+    assert contest.paths(CPU) == ("torch",)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_a_gpu():
+    rows = one("PATLoss", [], torch.device("cuda"))
+    assert set(rows) == {"triton", "torch", "eager"}
+    assert all(row.cost.launches > 0 and row.host_seconds > 0 for row in rows.values())
+
+
+def test_sizes():
+    for name in SHAPES:
+        assert resolve([name], CPU)[0] == name
+        assert resolve([name], torch.device("cuda"))[1][1] == resolve([name], CPU)[1][1]
+    assert resolve(["1", "5", "16", "24"], CPU) == ("1x5x16x24", (1, 5, 16, 24))
+
+
+def test_the_tensors():
+    """Labels are long-tailed and partly ignored; the floor is logits and labels read and the gradient written."""
+    case = example((2, 19, 128, 128), (32, 32), "bf16", CPU)
+    assert case.counts.max() > 50 * case.counts.min()
+    assert (case.target[:, :12] == 255).all() and (case.target[:, 12:] != 255).all()
+    assert case.floor_bytes == 2 * 2 * (2 * 19 * 32 * 32) + 8 * (2 * 128 * 128)
+    assert 0.3 < (case.logits.argmax(1) == case.target[:, ::4, ::4]).double().mean() < 0.95
+
+
+def test_turns(monkeypatch):
+    """At least LEAST calls, more while the budget lasts, fewer only of one that takes too long; in turn."""
+    order = []
+
+    def step(name, seconds):
+        return lambda: (order.append(name), time.sleep(seconds))
+
+    steps = {"a": step("a", 0.0), "b": step("b", 0.02)}
+    assert {name: len(t) for name, t in measure.times(steps, CPU, budget=0.0).items()} == {"a": 5, "b": 5}
+    assert order == ["a", "a", "b", "b"] * 5  # the first of the two is not timed
+    order.clear()
+    monkeypatch.setattr(measure, "SLOW", 0.01)
+    measure.times(steps, CPU, budget=0.0)
+    assert order == ["a", "a", "b"] * 5
+    monkeypatch.setattr(measure, "MOST", 50)
+    assert {name: len(t) for name, t in measure.times(steps, CPU, budget=0.4).items()}["a"] == 50
+    assert 5 < len(measure.times(steps, CPU, budget=0.4)["b"]) <= 20
+    monkeypatch.setattr(measure, "LONGEST", 0.05)
+    assert len(measure.times(steps, CPU, budget=0.4)["b"]) < 5
+
+
+def test_footprint():
+    ones = torch.ones(1 << 18)  # 1 MiB
+    peak, operators = measure.footprint(lambda: (ones + 1) * 2, CPU)
+    assert 2 << 20 <= peak < 2.1 * (1 << 20)
+    assert operators == 2
+
+
+def test_bandwidth(monkeypatch):
+    monkeypatch.setitem(measure.COPIED, "cpu", 1 << 22)
+    assert 1e8 < measure.bandwidth(CPU) < 1e13
+
+
+BROKEN = {
+    "record: got fields": lambda saved: saved.pop("floor_bytes"),
+    "machine: got fields": lambda saved: saved["machine"].update(gpu="?"),
+    "rows[0].cost.seconds: got '1', expected float": lambda saved: saved["rows"][0]["cost"].update(seconds="1"),
+    "shape[1]: got 5.0, expected int": lambda saved: saved["shape"].__setitem__(1, 5.0),
+    "shape: got {}, expected tuple": lambda saved: saved.update(shape={}),
+    "rows: got None, expected tuple": lambda saved: saved.update(rows=None),
+    "rows[1].not_run: got True, expected str": lambda saved: saved["rows"][1].update(not_run=True),
+}
+
+
+@pytest.fixture(scope="module")
+def made():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+        return run("losses", "tiny", (1, 5, 16, 24), (16, 24), "fp32", machine(CPU), CPU, rivals=("released",))
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_records_have_exactly_their_fields(message, made, tmp_path):
+    file = tmp_path / "record.json"
+    record.write(file, made)
+    assert record.read(file, record.Record) == made
+    saved = json.loads(file.read_text())
+    BROKEN[message](saved)
+    file.write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match=re.escape(f"{file}: {message}")):
+        record.read(file, record.Record)
+
+
+def test_nothing_is_overwritten(made, tmp_path, job):
+    file = tmp_path / "taken.json"
+    record.write(file, made)
+    with pytest.raises(FileExistsError):
+        record.write(file, made)
+    assert "taken.json exists" in job("losses", *TINY, "--save", file)[1].err
+
+
+def test_all(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 16, 24), (1, 16, 24)) for name in SHAPES})
+    monkeypatch.setattr(suite, "SIDES", (8, 16))
+    monkeypatch.setattr(suite, "CLASSES", (3, 5))
+    arguments = ("all", "--device", "cpu", "--rivals", "--save", tmp_path)
+    code, out = job(*arguments)
+    assert code == 0, out.err
+    records = [record.read(file, record.Record) for file in sorted(tmp_path.glob("cpu-[lu]*.json"))]
+    assert [(r.job, r.name) for r in records] == [
+        ("losses", "ade20k"), ("losses", "cityscapes"), ("losses", "small"),
+        ("upsample", "ade20k"), ("upsample", "cityscapes"),
+    ]  # fmt: skip
+    classes = record.read(tmp_path / "cpu-growth-classes.json", record.Growth)
+    assert [r.shape[1] for r in classes.records] == [3, 5]
+    pictures = sorted(tmp_path.glob("*.svg"))
+    assert len(pictures) == len(records) + 1
+    assert all(1000 < picture.stat().st_size < 150_000 for picture in pictures)
+    code, out = job(*arguments)
+    assert code == 2
+    assert "expected a folder without them" in out.err
+
+
+def test_all_names_a_red_run_and_makes_the_others(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
+    monkeypatch.setattr(suite, "PLAN", {"cpu": suite.CITYSCAPES[:1]})
+    monkeypatch.setattr(suite, "SIDES", (8,))
+    monkeypatch.setattr(suite, "CLASSES", (3,))
+    monkeypatch.setitem(eager.FORMULAS, "FocalLoss", eager.Formula(eager.cross_entropy))
+    code, out = job("all", "--device", "cpu", "--rivals", "--save", tmp_path)
+    assert code == 2
+    assert "error: cpu-losses-cityscapes-fp32: FocalLoss, eager: the loss is off by" in out.err
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "cpu-growth-classes.json", "cpu-growth-pixels.json", "cpu-growth.svg",
+    ]  # fmt: skip
+
+
+def test_options_that_cannot_be_used(job):
+    assert "--shape: got 'cityscape', expected four whole numbers B L H W or one of cityscapes, " in (
+        job("losses", "--shape", "cityscape")[1].err
+    )
+    assert "--shape: got '1 5 0 8'" in job("losses", "--shape", 1, 5, 0, 8)[1].err
+    assert "--source: got 0 4, expected two whole numbers from 1" in job("upsample", *TINY, "--source", 0, 4)[1].err
+    assert "--device: got 'gpu'" in job("all", "--device", "gpu")[1].err
+    assert "--device: got 'meta', expected cpu or cuda" in job("losses", "--device", "meta")[1].err
+
+
+def test_the_readme_shows_a_record(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(numbers, "RESULTS", tmp_path)
+    record.write(tmp_path / "there.json", made)
+    text = "a\n<!-- figures there.json -->\nold\n<!-- end -->\nb\n<!-- figures missing.json -->\n<!-- end -->\n"
+    filled = numbers.filled(text)
+    pat = next(line for line in filled.splitlines() if line.startswith("| PATLoss |"))
+    assert f"{made.ours('PATLoss').seconds * 1e3:.3g} (" in pat
+    assert filled.startswith("a\n<!-- figures there.json -->\n1x5x16x24, fp32, loss + gradient, ")
+    assert "old" not in filled
+    assert filled.endswith("b\n<!-- figures missing.json -->\nNot measured yet.\n<!-- end -->\n")
+    assert numbers.filled(filled) == filled
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_the_gpu_script_goes_on_after_a_failure(outcome, tmp_path):
+    """With a stand-in for Python that writes down its arguments."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase "$*" in *pytest*) exit {outcome};; esac\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "benchmarks/gpu.sh", tmp_path / "out"],
+        env={**os.environ, "PYTHON": str(python)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == outcome
+    assert ("failed: tests (exit 1)" in done.stdout) == bool(outcome)
+    calls = (tmp_path / "calls").read_text()
+    assert f"-m benchmarks all --device cuda --save {tmp_path / 'out'}" in calls
+    assert (tmp_path / "out" / "tests.log").exists()
