@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from . import roofline
 from .contest import OURS
 from .record import Record, read
 from .table import digits, title
@@ -33,6 +34,8 @@ def markdown(file: Path) -> str:
     """A record as a table, a line a loss."""
     if not file.exists():
         return "Not measured yet.\n"
+    if file.name == "roofline.json":
+        return roofline.markdown(file)
     record = read(file, Record)
     head = ("", "ours, ms", *(f"{name}, ms" for name in RIVALS), "memory", "gradient error")
     lines = [f"{title(record)}:", "", _line(head), _line("---" for _ in head)]

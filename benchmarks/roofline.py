@@ -80,6 +80,29 @@ def text(rows: list[dict[str, Any]]) -> str:
     return json.dumps(head, indent=1)[:-2] + f',\n "rows": [\n{lines}\n ]\n}}\n'
 
 
+def markdown(file: Path) -> str:
+    """The H200's rows of a record, one pass in bf16 and fp32, as the README shows them."""
+    saved = json.loads(file.read_text())
+    gpu, (images, _, height, width) = saved["prediction"], saved["shape"]
+    lines = [
+        f"Predicted for an {gpu['name']}, not measured: {images} images of {height}x{width}, loss + gradient in one "
+        f"pass, code for {gpu['target']} by Triton {saved['triton']}, {saved['date']}; {gpu['bandwidth'] / 1e12:g} "
+        f"TB/s, {gpu['multiprocessors']} x {gpu['issue']} instructions a cycle of {gpu['clock'] / 1e9:g} GHz:",
+        "",
+        "| classes | | bf16: ms by bytes, instructions | floor / ms | fp32: ms by bytes, instructions | floor / ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    pairs: dict[tuple[int, str], dict[str, str]] = {}
+    for row in saved["rows"]:
+        if (row["target"], row["plan"]) == (gpu["target"], "one_pass") and row["dtype"] in ("bf16", "fp32"):
+            unusual = [row[key] for key, usual in (("layout", "nchw"), ("adjustment", "none")) if row[key] != usual]
+            ms = f"{row['predicted_bytes_ms']:.2f}, {row['predicted_issue_ms']:.2f}"
+            cells = pairs.setdefault((row["classes"], " ".join(unusual)), {})
+            cells[row["dtype"]] = f"{ms} | {row['predicted_share_of_floor']:.0%}"
+    lines += [f"| {L} | {what} | {cells['bf16']} | {cells['fp32']} |" for (L, what), cells in pairs.items()]
+    return "\n".join(lines) + "\n"
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
     made = Table(
         title=f"{IMAGES} images of {HEIGHT} x {WIDTH}, Triton {version('triton')}",
