@@ -11,7 +11,7 @@ neighbours walk too: (1 + 1 / BANDS) (1 + 1 / (CELLS - 1)) of the outputs are co
 
 Bytes: (1 + 2 / BANDS) (1 + 2 / (CELLS - 1)) source, the labels of what is computed, each gradient node
 once; nothing of L x outputs. Flops for each output and class: 1 exponential and 10 others, and 8 for each
-row of cells. At L = 19 and ratio 4 that is 39 instructions (sm_90), which bound it; README has the sum.
+row of cells. At L = 19 and ratio 4 a thread executes 41 instructions for each (sm_90), which bound it.
 
 Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and adds to the
 gradient of those before: ``earlier`` says so.
