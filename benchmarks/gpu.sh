@@ -26,7 +26,7 @@ part() { # NAME SECONDS COMMAND...
 options="-v --strict-markers"
 if has xdist; then options+=" -n 8 --dist loadscope"; fi
 tests=("$python" -m pytest -o "addopts=$options" --ignore tests/test_machine_code.py)
-if ! { has PIL && has matplotlib && has rich; }; then tests+=(--ignore tests/test_benchmarks.py --ignore tests/test_harness.py); fi
+if ! { has PIL && has matplotlib && has rich; }; then tests+=(--ignore tests/test_benchmarks.py --ignore tests/test_harness.py --ignore tests/test_records.py); fi
 
 part machine 20 "$python" -c 'import torch, triton; print(torch.__version__, triton.__version__, torch.cuda.get_device_properties(0))'
 part cuda-only 70 "${tests[@]}" -k "no_host_sync or 2_to_the_31 or not_the_current_one or on_a_gpu"

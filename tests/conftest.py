@@ -39,3 +39,16 @@ def poison(monkeypatch, request):
         return
     for owner, name in ((torch, "empty"), (torch, "empty_like"), (torch.Tensor, "new_empty")):
         monkeypatch.setattr(owner, name, _poisoned(getattr(owner, name)))
+
+
+@pytest.fixture
+def job(monkeypatch, capsys):
+    """``python -m benchmarks`` with these arguments: its exit status and what it printed."""
+    from benchmarks.__main__ import main
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["benchmarks", *map(str, arguments)])
+        code = main()
+        return code, capsys.readouterr()
+
+    return run

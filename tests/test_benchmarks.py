@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.__main__ import main
 from benchmarks.cost import costs
 from benchmarks.data import load
 
@@ -15,16 +14,6 @@ from benchmarks.data import load
 @pytest.fixture(autouse=True)
 def poison():
     """The models are not ours to poison: pooling and batch norm of torch itself use empty memory."""
-
-
-@pytest.fixture
-def job(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["benchmarks", *map(str, arguments)])
-        code = main()
-        return code, capsys.readouterr()
-
-    return run
 
 
 def camvid(root, splits=("train", "val"), size=(32, 48)):

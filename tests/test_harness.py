@@ -1,8 +1,6 @@
 """The measuring jobs: who competes, that nothing wrong gets a speed, and what is written down."""
 
-import json
 import os
-import re
 import subprocess
 import time
 from functools import partial
@@ -12,8 +10,7 @@ import pytest
 import torch
 
 import pat_triton
-from benchmarks import ahead, contest, eager, measure, numbers, record, research, suite
-from benchmarks.__main__ import main
+from benchmarks import ahead, contest, eager, measure, record, research, suite
 from benchmarks.case import example
 from benchmarks.machine import machine
 from benchmarks.run import run
@@ -28,16 +25,6 @@ TINY = ("--shape", 1, 5, 16, 24, "--device", "cpu", "--rivals", "released")
 def _quick(monkeypatch):
     monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
     monkeypatch.setattr("benchmarks.measure.MOST", 5)
-
-
-@pytest.fixture
-def job(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["benchmarks", *map(str, arguments)])
-        code = main()
-        return code, capsys.readouterr()
-
-    return call
 
 
 def one(loss, rivals, device=CPU, **options):
@@ -204,44 +191,6 @@ def test_bandwidth(monkeypatch):
     assert 1e8 < measure.bandwidth(CPU) < 1e13
 
 
-BROKEN = {
-    "record: got fields": lambda saved: saved.pop("floor_bytes"),
-    "machine: got fields": lambda saved: saved["machine"].update(gpu="?"),
-    "rows[0].cost.seconds: got '1', expected float": lambda saved: saved["rows"][0]["cost"].update(seconds="1"),
-    "shape[1]: got 5.0, expected int": lambda saved: saved["shape"].__setitem__(1, 5.0),
-    "shape: got {}, expected tuple": lambda saved: saved.update(shape={}),
-    "rows: got None, expected tuple": lambda saved: saved.update(rows=None),
-    "rows[1].not_run: got True, expected str": lambda saved: saved["rows"][1].update(not_run=True),
-}
-
-
-@pytest.fixture(scope="module")
-def made():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
-        return run("losses", "tiny", (1, 5, 16, 24), (16, 24), "fp32", machine(CPU), CPU, rivals=("released",))
-
-
-@pytest.mark.parametrize("message", BROKEN)
-def test_records_have_exactly_their_fields(message, made, tmp_path):
-    file = tmp_path / "record.json"
-    record.write(file, made)
-    assert record.read(file, record.Record) == made
-    saved = json.loads(file.read_text())
-    BROKEN[message](saved)
-    file.write_text(json.dumps(saved))
-    with pytest.raises(ValueError, match=re.escape(f"{file}: {message}")):
-        record.read(file, record.Record)
-
-
-def test_nothing_is_overwritten(made, tmp_path, job):
-    file = tmp_path / "taken.json"
-    record.write(file, made)
-    with pytest.raises(FileExistsError):
-        record.write(file, made)
-    assert "taken.json exists" in job("losses", *TINY, "--save", file)[1].err
-
-
 def test_all(job, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 16, 24), (1, 16, 24)) for name in SHAPES})
     monkeypatch.setattr(suite, "SIDES", (8, 16))
@@ -286,19 +235,6 @@ def test_options_that_cannot_be_used(job):
     assert "--source: got 0 4, expected two whole numbers from 1" in job("upsample", *TINY, "--source", 0, 4)[1].err
     assert "--device: got 'gpu'" in job("all", "--device", "gpu")[1].err
     assert "--device: got 'meta', expected cpu or cuda" in job("losses", "--device", "meta")[1].err
-
-
-def test_the_readme_shows_a_record(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(numbers, "RESULTS", tmp_path)
-    record.write(tmp_path / "there.json", made)
-    text = "a\n<!-- figures there.json -->\nold\n<!-- end -->\nb\n<!-- figures missing.json -->\n<!-- end -->\n"
-    filled = numbers.filled(text)
-    pat = next(line for line in filled.splitlines() if line.startswith("| PATLoss |"))
-    assert f"{made.ours('PATLoss').seconds * 1e3:.3g} (" in pat
-    assert filled.startswith("a\n<!-- figures there.json -->\n1x5x16x24, fp32, loss + gradient, ")
-    assert "old" not in filled
-    assert filled.endswith("b\n<!-- figures missing.json -->\nNot measured yet.\n<!-- end -->\n")
-    assert numbers.filled(filled) == filled
 
 
 @pytest.mark.parametrize("outcome", [0, 1])
