@@ -52,9 +52,9 @@ def test_both_faces_of_a_curve_agree(curve, dtype):
 @pytest.mark.parametrize(
     "tile",
     [
-        {"CLASSES": 4, "PIXELS": 16, "num_warps": 1},  # streamed: seven classes in two blocks
-        {"CLASSES": 8, "PIXELS": 1024, "num_warps": 4},  # one program an image, mostly empty
-        {"CLASSES": 32, "PIXELS": 32, "num_warps": 2},  # more rows than classes
+        {"CLASSES": 4, "PIXELS": 16, "num_warps": 1, "VECTOR": 2},  # seven classes in two blocks
+        {"CLASSES": 8, "PIXELS": 1024, "num_warps": 4, "VECTOR": 4},  # one program an image, mostly empty
+        {"CLASSES": 32, "PIXELS": 32, "num_warps": 2, "VECTOR": 1},  # more rows than classes, read in one dimension
     ],
     ids=str,
 )

@@ -59,7 +59,7 @@ def test_nothing_spills(codes):
     noise, or of odd sizes, which have an address for every pixel of a thread."""
     allowed = {c["kernel"]: 0 for c in codes} | {"upsample_kernel": 4}
     for c in codes:
-        tight = c["kernel"] == "loss_kernel" and (c["adjustment"] == "variation" or c.get("layout") == "odd")
+        tight = c["kernel"] == "loss_kernel" and (c.get("adjustment") == "variation" or c.get("layout") == "odd")
         assert c["spills"] <= (12 if tight else allowed[c["kernel"]]), c
 
 
