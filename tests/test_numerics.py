@@ -80,7 +80,7 @@ def test_impossible_classes(loss, path):
 
 
 def test_impossible_classes_before_improbable_ones(monkeypatch):
-    """A streamed column whose first block is all -inf must not be measured against 0."""
+    """A column whose first block is all -inf must not be measured against 0."""
     logits, target = example((1, 7, 2, 3), torch.float32)
     logits[:, :4] = -torch.inf
     logits[:, 4:] -= 1000
