@@ -56,10 +56,11 @@ def test_everything_compiles(codes):
 def test_nothing_spills(codes):
     """But for a few values of 255 full registers: two of the upsample kernel with tables, stored once a program
     and loaded once a row of cells, outside the loop over the output's rows; and of columns of 150 classes with
-    noise, or of odd sizes, which have an address for every pixel of a thread."""
+    noise, or of odd sizes or resized, which have addresses for every pixel of a thread."""
     allowed = {c["kernel"]: 0 for c in codes} | {"upsample_kernel": 4}
     for c in codes:
-        tight = c["kernel"] == "loss_kernel" and (c.get("adjustment") == "variation" or c.get("layout") == "odd")
+        many = c.get("adjustment") == "variation" or c.get("layout") == "odd" or "resized" in c.get("plan", "")
+        tight = c["kernel"] == "loss_kernel" and many
         assert c["spills"] <= (12 if tight else allowed[c["kernel"]]), c
 
 
