@@ -126,7 +126,9 @@ def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float, dty
         # Nothing labelled, or an empty batch: 0 / 1, not 0 / 0.
         if isinstance(normaliser, Tensor):
             normaliser = normaliser.masked_fill(normaliser == 0, 1)
-        table = table / (normaliser if isinstance(normaliser, Tensor) else max(normaliser, 1))
+        else:
+            normaliser = max(normaliser, 1)
+        table = table / normaliser
     if loss_weight != 1:
         table = table * loss_weight
     shape = census.images, census.classes
