@@ -90,7 +90,7 @@ def compiled(configuration: Configuration) -> list[Code]:
         Exponential(20.0), ADJUSTMENTS[c.adjustment], MaskSize(),
         ignore_index=255 if labels.dtype == torch.uint8 else -1, gradient=c.gradient,  # type: ignore[arg-type]
     )  # fmt: skip
-    with mock.patch("pat_triton.criterion.choose", return_value=path):
+    with mock.patch("pat_triton.criterion.route", return_value=path):
         return compile_call(c.target, lambda: criterion(logits, labels).backward())
 
 

@@ -1,7 +1,7 @@
 """Long-tailed segmentation losses: fused Triton kernels, and the same numbers in plain torch."""
 
 from . import metrics
-from .criterion import SegmentationLoss, Statistics
+from .criterion import SegmentationLoss
 from .curves import Curve, register
 from .evaluation import confusion_matrix, predict
 from .losses import (
@@ -14,6 +14,7 @@ from .losses import (
     LDAMLoss,
     PATLoss,
 )
+from .statistics import Statistics
 
 __version__ = "0.1.0"
 __all__ = [

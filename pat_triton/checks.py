@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 LOGITS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -56,6 +57,12 @@ def index(argument: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{argument}: expected an int, got {type(value).__name__}")
     return operator.index(value)
+
+
+def process_group(group: Any) -> Any:
+    if group is None or group == "world" or (dist.is_available() and isinstance(group, dist.ProcessGroup)):
+        return group
+    raise TypeError(f"process_group: expected a torch.distributed.ProcessGroup, 'world' or None, got {group!r}")
 
 
 def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
@@ -211,6 +218,53 @@ def per_class(argument: str, table: Tensor | None, z: Tensor) -> None:
         )
 
 
+def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:
+    """Logits, one or several of one batch, and a weight for each."""
+    if not isinstance(logits, list | tuple):
+        if weights is not None:
+            raise TypeError(f"weights: expected a list of logits to weigh, got logits of {type(logits).__name__}")
+        return [logits], [1.0]
+    if not logits:
+        raise ValueError("logits: got an empty list, expected one tensor or several")
+    if weights is None:
+        return list(logits), [1.0] * len(logits)
+    if not isinstance(weights, list | tuple) or len(weights) != len(logits):
+        raise ValueError(f"weights: expected {len(logits)} numbers, one for each of the logits, got {weights!r}")
+    return list(logits), [finite("weights", w) for w in weights]
+
+
+def alike(head: Tensor, first: Tensor) -> None:
+    """Auxiliary logits, checked by themselves, against the first of their list."""
+    if head.shape[1] != first.shape[1]:
+        raise ValueError(f"logits: expected {first.shape[1]} classes in each of the list, got {head.shape[1]}")
+
+
+def mask_sizes(sizes: Any, z: Tensor) -> None:
+    if sizes is None:
+        return
+    if not isinstance(sizes, Tensor) or sizes.dtype not in LABELS:
+        got = _name(sizes) if isinstance(sizes, Tensor) else type(sizes).__name__
+        raise TypeError(f"mask_sizes: expected a tensor of {_dtypes(LABELS)} numbers of pixels, got {got}")
+    if sizes.shape != z.shape[:2]:
+        raise ValueError(
+            f"mask_sizes: expected shape {tuple(z.shape[:2])}, a number for each image and class, "
+            f"got {tuple(sizes.shape)}"
+        )
+    if sizes.device != z.device:
+        raise ValueError(f"mask_sizes: expected on {z.device} like the logits, got {sizes.device}")
+
+
+def large_enough(mask_sizes: Tensor, sizes: Tensor) -> None:
+    """Given mask sizes against the pixels that there are, both (B, L)."""
+    wrong = (mask_sizes < sizes).nonzero()
+    if len(wrong):
+        b, c = wrong[0].tolist()
+        raise ValueError(
+            f"mask_sizes: got {int(mask_sizes[b, c])} pixels of class {c} in image {b}, whose target has "
+            f"{int(sizes[b, c])}; expected those of the whole image that it is a part of"
+        )
+
+
 # Where looking at the labels costs no synchronisation with the host.
 CHECKED_DEVICES = ("cpu",)
 
@@ -223,6 +277,18 @@ def looks_at_labels(device: torch.device, validate: bool = False) -> bool:
 def spoil(counts: Tensor, wrong: Tensor) -> Tensor:
     """Counts made negative where ``wrong``, and with them their sums of up to 10 ** 13 pixels."""
     return counts - wrong * (1 << 44)
+
+
+def labels(histogram: Tensor, y: Tensor, ignore_index: int) -> None:
+    """A target by its histogram (B, L + 1)."""
+    if bool(histogram[:, -1].any()):
+        raise wrong_labels(y, histogram.shape[1] - 1, ignore_index)
+
+
+def counted(confusion: Tensor, y: Tensor, ignore_index: int) -> None:
+    """A target by its counts (L + 2, L), the last row of which is of labels that are neither a class nor ignored."""
+    if bool(confusion[-1].any()):
+        raise wrong_labels(y, confusion.shape[1], ignore_index)
 
 
 def wrong_labels(y: Tensor, classes: int, ignore_index: int) -> ValueError:

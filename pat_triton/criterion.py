@@ -1,24 +1,28 @@
 """SegmentationLoss: an adjustment, a curve and a weight rule, and the call that joins them."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypedDict, overload
+from typing import Any, Literal, TypedDict, Union, overload
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from . import checks, noise
 from .adjustment import Adjustment, Tables, combine
 from .curves import CrossEntropy, Curve, as_curve
+from .library import route
 from .ops import apply
-from .paths import choose
-from .problem import Problem, compute_dtype
-from .resize import resize
+from .problem import Path, Problem, Tally, compute_dtype
+from .sharing import SharedCensus, share
+from .statistics import Statistics, statistics
 from .weights import Census, Pixel, Rule, weight_table
 
 Reduction = Literal["mean", "sum", "none"]
 Backend = Literal["auto", "triton", "torch"]
 Numbers = Sequence[float] | Tensor
 Gradient = Literal["auto", "one_pass", "recompute"]
+Sharding = Literal["images", "rows"]
+ProcessGroup = Union["dist.ProcessGroup", Literal["world"], None]
 
 
 class Common(TypedDict, total=False):
@@ -31,6 +35,8 @@ class Common(TypedDict, total=False):
     backend: Backend
     gradient: Gradient
     validate: bool
+    process_group: ProcessGroup
+    sharding: Sharding
 
 
 class Weighted(Common, total=False):
@@ -43,27 +49,6 @@ class Counted(Common, total=False):
 
 class Options(Weighted, Counted, total=False):
     """All of them."""
-
-
-class Statistics(NamedTuple):
-    """What a call with ``return_stats=True`` also returns, by image and class: (B, L) on the logits' device.
-
-    Of several batches: ``Statistics(*map(torch.cat, zip(*batches)))``. ``pat_triton.metrics`` makes IoU,
-    accuracy and Dice of them. An image with wrong labels that were not looked at (see ``validate``) has
-    nan and negative counts, and the metrics are nan.
-
-    loss: the sum of the loss's terms over the class's pixels, float32 (float64 for float64 logits),
-        weights and reduction included: they add up to the loss.
-    labelled: pixels of the class, int64.
-    predicted: labelled pixels whose largest logit is the class's (the first, where several are), int64.
-        Of the logits as they came: without margin, offset or variation.
-    correct: those that are of the class, int64.
-    """
-
-    loss: Tensor
-    labelled: Tensor
-    predicted: Tensor
-    correct: Tensor
 
 
 class SegmentationLoss(nn.Module):
@@ -109,6 +94,13 @@ class SegmentationLoss(nn.Module):
         validate: check the labels on a GPU too, at the price of a host synchronisation each call
             (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss NaN and
             the gradient of its own pixel, or of the four logits that it sees. On a CPU labels are always checked.
+        process_group: the processes that the batch lies on, or "world" for all of them when called; they count
+            labels, classes and images together, so that the mean over processes of the loss, and of the
+            gradient, as DistributedDataParallel takes it, is that of the whole batch in one process, noise
+            included. With "none" each has the terms of its pixels. None: this process's batch is the whole.
+            In eval mode too, so that one process may validate alone.
+        sharding: what each process has: "images", some of the batch, or "rows", some rows of every image, in the
+            order of the ranks. Rows need logits of their target's size, and all the same images.
 
     Raises:
         TypeError, ValueError: naming the argument, what came and what was expected; for labels
@@ -133,6 +125,8 @@ class SegmentationLoss(nn.Module):
         backend: Backend = "auto",
         gradient: Gradient = "auto",
         validate: bool = False,
+        process_group: ProcessGroup = None,
+        sharding: Sharding = "images",
     ) -> None:
         super().__init__()
         self.curve = as_curve(curve)
@@ -149,64 +143,136 @@ class SegmentationLoss(nn.Module):
         self.backend = checks.known("backend", backend, ("auto", "triton", "torch"))
         self.gradient = checks.known("gradient", gradient, ("auto", "one_pass", "recompute"))
         self.validate = checks.flag("validate", validate)
+        self.process_group = checks.process_group(process_group)
+        self.sharding = checks.known("sharding", sharding, ("images", "rows"))
         self.register_buffer("weight", None if weight is None else checks.weights("weight", weight))
         self.register_buffer(
             "class_counts", None if class_counts is None else checks.counts("class_counts", class_counts)
         )
 
     @overload
-    def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[False] = ...) -> Tensor: ...
+    def forward(
+        self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: Literal[False] = ...,
+        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ...,
+    ) -> Tensor: ...  # fmt: skip
     @overload
-    def forward(self, logits: Tensor, target: Tensor, return_stats: Literal[True]) -> tuple[Tensor, Statistics]: ...
-    def forward(self, logits: Tensor, target: Tensor, return_stats: bool = False) -> Tensor | tuple[Tensor, Statistics]:
-        """See the class: logits (B, L, *spatial), target (B, *spatial) -> loss, or (loss, ``Statistics``)
-        made in the same pass and without waiting for the device."""
+    def forward(
+        self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: Literal[True],
+        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ...,
+    ) -> tuple[Tensor, Statistics]: ...  # fmt: skip
+    def forward(
+        self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: bool = False,
+        *, weights: Sequence[float] | None = None, mask_sizes: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Statistics]:  # fmt: skip
+        """See the class: logits (B, L, *spatial), target (B, *spatial) -> the loss.
+
+        Args:
+            logits: or a list of them, of one batch and each of its own size (deep supervision): the loss is the
+                sum of theirs, and the labels are counted once.
+            return_stats: return (loss, ``Statistics``), made in the same pass without waiting for the device. Of
+                several logits their loss is all of them's, and the predictions the first's.
+            weights: a number for each of a list of logits; None is 1 for each.
+            mask_sizes: S of each image and class, integers (B, L), for a target that is a crop or a tile of a
+                larger image; None counts the target. For rules that use them (``PATLoss``). They cannot be less
+                than the target's own: ValueError on a CPU, elsewhere (see ``validate``) the loss is nan.
+        """
+        heads, factors = checks.heads(logits, weights)
+        for head in heads:
+            labels = self._checked(head, target, heads[0])
+        checks.flag("return_stats", return_stats)
+        checks.mask_sizes(mask_sizes, heads[0])
+
+        path = route(self.backend, heads[0])
+        census = self._census(path, labels, heads[0].shape[1], mask_sizes)
+        looked = checks.looks_at_labels(labels.device, self.validate)
+        if looked and not path.traced:
+            census.look(self.ignore_index)
+        tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
+        tables = tables if self.training else tables.calm()
+        losses: list[Tensor] = []
+        tallies: list[Tally] = []
+        for head, factor in zip(heads, factors, strict=True):
+            problem = self._problem(census, tables, factor * self.loss_weight, compute_dtype(head), looked)
+            reduce = self.reduction != "none"
+            one_pass = self._one_pass(head.dtype, path.traced)
+            loss, tally = apply(path, head, labels, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
+            losses.append(loss)
+            tallies += [tally] if tally else []
+        loss = sum(losses[1:], losses[0])
+        return (loss, statistics(tallies, census.histogram, looked)) if return_stats else loss
+
+    def _checked(self, logits: Tensor, target: Tensor, first: Tensor) -> Tensor:
+        """The target of these logits as (B, *spatial)."""
         checks.logits(logits)
+        checks.alike(logits, first)
         target = checks.target(target, logits)
-        classes = logits.shape[1]
-        checks.ignored(self.ignore_index, classes)
+        checks.ignored(self.ignore_index, logits.shape[1])
         checks.per_class("weight", self.weight, logits)
         checks.per_class("class_counts", self.class_counts, logits)
-        checks.flag("return_stats", return_stats)
+        if logits.shape[2:] != target.shape[1:]:
+            if self.gradient == "one_pass" and self.reduction == "none":
+                raise ValueError(
+                    "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
+                    f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
+                    "choose 'auto' or 'recompute'"
+                )
+            if self._shared and self.sharding == "rows":
+                raise ValueError(
+                    f"sharding: 'rows' needs logits of their target's size, got {tuple(logits.shape)} for "
+                    f"{tuple(target.shape)}: a resized row also sees a row of the next process"
+                )
+        return target
 
-        reduce = self.reduction != "none"
-        one_pass = self.gradient == "one_pass" or (self.gradient == "auto" and logits.dtype != torch.float16 and reduce)
-        if one_pass and not reduce and logits.shape[2:] != target.shape[1:]:
-            raise ValueError(
-                "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
-                f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
-                "choose 'auto' or 'recompute'"
-            )
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        """``.half()`` and ``.to(dtype)`` are for networks: class weights keep their digits."""
+        weight = self.weight
+        super()._apply(fn, *args, **kwargs)
+        if weight is not None and self.weight is not None and self.weight.dtype != weight.dtype:
+            self.register_buffer("weight", weight.to(self.weight.device))
+        return self
 
-        path = choose(self.backend, logits.device)
-        census = Census(
-            lambda: path.histogram(target, classes, self.ignore_index), logits, target, self.class_counts, self.weight
+    def __setattr__(self, name: str, value: Any) -> None:
+        """``weight`` and ``class_counts`` may be changed between steps, and are checked and copied as at first."""
+        check = {"weight": checks.weights, "class_counts": checks.counts}.get(name)
+        if check is not None and value is not None:
+            old = self._buffers.get(name)
+            value = check(name, value)
+            value = value if old is None else value.to(old.device)
+        super().__setattr__(name, value)
+
+    @property
+    def _shared(self) -> bool:
+        return self.process_group is not None and self.training
+
+    def _census(self, path: Path, target: Tensor, classes: int, mask_sizes: Tensor | None) -> Census:
+        def histogram() -> Tensor:
+            return path.histogram(target, classes, self.ignore_index)
+
+        given = {"counts": self.class_counts, "weight": self.weight, "mask_sizes": mask_sizes}
+        if not self._shared:
+            return Census(histogram, target, classes, **given)
+        return SharedCensus(share(self.process_group, self.sharding), histogram, target, classes, **given)
+
+    def _one_pass(self, logits: torch.dtype, traced: bool) -> bool:
+        if self.gradient != "auto":
+            return self.gradient == "one_pass"
+        # A compiled backward cannot scale in place, and would read and write the gradient once more.
+        return logits != torch.float16 and self.reduction != "none" and not traced
+
+    def _problem(self, census: Census, tables: Tables, factor: float, compute: torch.dtype, looked: bool) -> Problem:
+        reduced = self.reduction != "none"
+        weights = weight_table(
+            self.weights, census, self.reduction == "mean", factor * (census.parts if reduced else 1), compute
         )
-        looked = checks.looks_at_labels(logits.device, self.validate)
-        if looked and bool(census.histogram[:, -1].any()):
-            raise checks.wrong_labels(target, classes, self.ignore_index)
-        problem = self._problem(logits, target, census)
-        loss, tally = apply(path, logits, target, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
-        if tally is None:
-            return loss
-        if looked:
-            return loss, Statistics(tally.loss, census.sizes, tally.predicted, tally.correct)
-        wrong = census.histogram[:, -1:] > 0
-        counts = (checks.spoil(n, wrong) for n in (census.sizes, tally.predicted, tally.correct))
-        return loss, Statistics(tally.loss.masked_fill(wrong, torch.nan), *counts)
-
-    def _problem(self, logits: Tensor, target: Tensor, census: Census) -> Problem:
-        compute = compute_dtype(logits)
-        tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
-        if not self.training:
-            tables = tables.calm()
         return Problem(
             curve=self.curve,
             tables=tables.to(compute),
-            weights=weight_table(self.weights, census, self.reduction == "mean", self.loss_weight, compute),
-            seed=noise.draw_seed(logits.device) if tables.noise else None,
+            weights=weights,
+            seed=census.agreed(noise.draw_seed(census.target.device)) if tables.noise else None,
             ignore_index=self.ignore_index,
-            resize=resize(logits.shape[2:], target.shape[1:], self.align_corners),
+            align_corners=self.align_corners,
+            origin=census.origin if tables.noise else None,
+            histogram=census.histogram if looked else None,
         )
 
     def extra_repr(self) -> str:

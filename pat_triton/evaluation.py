@@ -10,9 +10,8 @@ from torch import Tensor
 
 from . import checks
 from .criterion import Backend
-from .paths import choose
+from .library import route
 from .problem import label_dtype
-from .resize import resize
 
 
 @torch.no_grad()
@@ -65,16 +64,15 @@ def confusion_matrix(
     ignore_index = checks.index("ignore_index", ignore_index)
     checks.ignored(ignore_index, classes)
     prediction = _predict(logits, target.shape[1:], align_corners, backend)
-    counts = choose(backend, logits.device).confusion(target, prediction, classes, ignore_index)
-    wrong = counts[-1].any()
-    if not checks.looks_at_labels(logits.device):
-        return checks.spoil(counts[:classes], wrong)
-    if bool(wrong):
-        raise checks.wrong_labels(target, classes, ignore_index)
+    path = route(backend, logits)
+    counts = path.confusion(target, prediction, classes, ignore_index)
+    if path.traced or not checks.looks_at_labels(logits.device):
+        return checks.spoil(counts[:classes], counts[-1].any())
+    checks.counted(counts, target, ignore_index)
     return counts[:classes]
 
 
 def _predict(logits: Tensor, size: torch.Size, align_corners: bool, backend: Backend) -> Tensor:
     checks.known("backend", backend, ("auto", "triton", "torch"))
-    how = resize(logits.shape[2:], size, checks.flag("align_corners", align_corners))
-    return choose(backend, logits.device).predict(logits, size, how, label_dtype(logits.shape[1]))
+    checks.flag("align_corners", align_corners)
+    return route(backend, logits).predict(logits, size, align_corners, label_dtype(logits.shape[1]))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import checks
 from .adjustment import statistics
-from .criterion import Statistics
+from .statistics import Statistics
 
 
 class Overlap(NamedTuple):

@@ -17,10 +17,13 @@ def apply(
     one_pass: the forward writes the gradient, 1 read + 1 write of the logits. Otherwise the
     backward computes it with grad_output folded in before rounding, 2 reads + 1 write.
     """
-    if logits.requires_grad and torch.is_grad_enabled():
+    differentiate = logits.requires_grad and torch.is_grad_enabled()
+    if differentiate and not path.traced:
         loss, _, *counts = _Loss.apply(logits, target, problem, path, reduce, one_pass, tally)
         return loss, Tally(*counts) if tally else None
-    loss, _, counted = path.run(logits, target, problem, reduce=reduce, tally=tally)
+    loss, _, counted = path.run(
+        logits, target, problem, reduce=reduce, gradient=differentiate and one_pass, tally=tally
+    )
     assert loss is not None
     return loss, counted
 
@@ -52,17 +55,26 @@ class _Loss(torch.autograd.Function):
             if ctx.one_pass:
                 gradient = _scaled(ctx.path, saved[0], grad_output)
             else:
+                if _batched(grad_output):
+                    raise RuntimeError(
+                        "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
+                        "gradient='one_pass', or take them one by one"
+                    )
                 gradient = ctx.path.run(*saved, ctx.problem, grad_output=grad_output).gradient
         if torch.is_grad_enabled():
             gradient = _Once.apply(gradient, tie)
         return gradient, None, None, None, None, None, None
 
 
+def _batched(factor: Tensor) -> bool:
+    return torch._C._functorch.is_batchedtensor(factor) or torch._C._functorch.is_legacy_batchedtensor(factor)
+
+
 def _scaled(path: Path, gradient: Tensor, factor: Tensor) -> Tensor:
     """gradient * factor: in place if this is the last backward through the graph, else a new tensor."""
     if factor.ndim:
         factor = factor.unsqueeze(1)
-    if torch._C._autograd._get_current_graph_task_keep_graph():
+    if torch._C._autograd._get_current_graph_task_keep_graph() or _batched(factor):
         return (gradient * factor).to(gradient.dtype)
     if factor.ndim:
         gradient.mul_(factor)

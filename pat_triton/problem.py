@@ -8,14 +8,15 @@ from torch import Tensor
 
 from .adjustment import Tables
 from .curves import Curve
-from .resize import Resize
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """tables (L,) and weights (B, L) in the compute dtype: fp64 for fp64 logits, otherwise fp32.
 
-    resize: how logits reach the target's size, None where they have it.
+    seed, origin: BLV's key, and the numbers of the first image and the first pixel, None for 0, 0; int64 (2,).
+    align_corners: how logits of another size than the target are resized.
+    histogram: that of the labels (B, L + 1), for operators that look at it when they run; None where nobody does.
     """
 
     curve: Curve
@@ -23,7 +24,9 @@ class Problem:
     weights: Tensor
     seed: Tensor | None
     ignore_index: int
-    resize: Resize | None = None
+    align_corners: bool = False
+    origin: Tensor | None = None
+    histogram: Tensor | None = None
 
 
 def compute_dtype(logits: Tensor) -> torch.dtype:
@@ -58,7 +61,12 @@ class Result(NamedTuple):
 
 
 class Path(Protocol):
-    """One way to execute: plain torch or the kernels."""
+    """One way to execute: plain torch or the kernels, or operators that stand for them.
+
+    traced: tensors may hold no numbers yet, and ``run`` is differentiable by itself.
+    """
+
+    traced: bool
 
     def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
         """int64 (B, L + 1): S[b, l] and, last, the labels that are neither a class nor ignored."""
@@ -76,7 +84,7 @@ class Path(Protocol):
         """Multiply in place by a scalar; free where it is 1."""
         ...
 
-    def predict(self, logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
+    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
         """(B, *size): the first class with the largest logit; nan is the largest."""
         ...
 

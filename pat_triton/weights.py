@@ -6,54 +6,122 @@ weights or one for all, and what "mean" divides the summed loss by.
 
 import dataclasses
 from collections.abc import Callable
-from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from . import checks
 from .adjustment import statistics
-from .checks import finite
+
+T = TypeVar("T")
+
+
+def once(method: Callable[[Any], T]) -> property:
+    """``functools.cached_property``, whose lock torch.compile does not know."""
+
+    name = method.__qualname__
+
+    def get(self: Any) -> T:
+        if name not in self.held:
+            self.held[name] = method(self)
+        return self.held[name]
+
+    return property(get)
 
 
 class Census:
     """What a rule or an adjustment may count; nothing is counted until it is asked for.
 
-    sizes: S[b, l], labelled pixels of image b and class l, int64 (B, L).
-    counts: n_l of the data set, or of the batch where none were given, int64 (L,).
+    shape: (B, L) of this process's images.
     weight: the loss's class weights (L,), or None; they multiply every table afterwards.
-    pixels: B * H * W of the target, labelled or not.
     """
 
     def __init__(
         self,
         histogram: Callable[[], Tensor],
-        logits: Tensor,
         target: Tensor,
-        counts: Tensor | None,
-        weight: Tensor | None,
+        classes: int,
+        *,
+        counts: Tensor | None = None,
+        weight: Tensor | None = None,
+        mask_sizes: Tensor | None = None,
     ) -> None:
         self._histogram = histogram
-        self._counts = counts
+        self._counts, self._mask_sizes = counts, mask_sizes
         self.weight = None if weight is None else statistics(weight)
-        self.images, self.classes = logits.shape[:2]
-        self.pixels = target.numel()
-        self.device = logits.device
+        self.shape = target.shape[0], classes
+        self.target = target
+        self._asked = False
+        self.held: dict[str, Any] = {}
 
-    @cached_property
+    @property
+    def images(self) -> int | Tensor:
+        """B of the batch."""
+        return self.target.shape[0]
+
+    @property
+    def pixels(self) -> int | Tensor:
+        """B * H * W of the batch, labelled or not."""
+        return self.target.numel()
+
+    @once
     def histogram(self) -> Tensor:
-        """sizes and, in column L, the labels that are neither a class nor ignored: int64 (B, L + 1)."""
+        """Of this process's images: sizes and, in column L, the labels that are neither a class nor ignored,
+        int64 (B, L + 1)."""
         return self._histogram()
 
     @property
     def sizes(self) -> Tensor:
-        return self.histogram[:, : self.classes]
+        """S[b, l], labelled pixels of image b and class l, int64 (B, L)."""
+        return self.histogram[:, : self.shape[1]]
 
-    @cached_property
+    @property
+    def mask_sizes(self) -> Tensor:
+        """S[b, l] as the caller gave it, else ``sizes``; floating point. nan where the caller's is less than
+        the pixels that there are."""
+        self._asked = True
+        if self._mask_sizes is None:
+            return statistics(self.sizes)
+        return statistics(self._mask_sizes).masked_fill(self._mask_sizes < self.sizes, torch.nan)
+
+    @once
+    def batch(self) -> Tensor:
+        """Labelled pixels of each class in the batch, int64 (L,)."""
+        return self.sizes.sum(0)
+
+    @property
     def counts(self) -> Tensor:
-        return self.sizes.sum(0) if self._counts is None else self._counts
+        """n_l of the data set, or of the batch where none were given, int64 (L,)."""
+        return self.batch if self._counts is None else self._counts
 
     def labelled(self) -> Tensor:
-        return statistics(self.sizes.sum())
+        return statistics(self.batch.sum())
+
+    def used_by(self, rule: Any) -> None:
+        """ValueError if the rule has not asked for mask sizes that were given."""
+        if self._mask_sizes is not None and not self._asked:
+            raise ValueError(f"mask_sizes: got some, but {rule!r} weighs without them; MaskSize() (PATLoss) uses them")
+
+    def look(self, ignore_index: int) -> None:
+        """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
+        checks.labels(self.histogram, self.target, ignore_index)
+        if self._mask_sizes is not None:
+            checks.large_enough(self._mask_sizes, self.sizes)
+
+    @property
+    def parts(self) -> int:
+        """On how many processes the batch lies."""
+        return 1
+
+    @property
+    def origin(self) -> Tensor | None:
+        """The numbers of this process's first image and first pixel in the batch, int64 (2,); None for 0 and 0."""
+        return None
+
+    def agreed(self, numbers: Tensor) -> Tensor:
+        """The same on every process that has a part of the batch."""
+        return numbers
 
 
 Rule = Callable[[Census], tuple[Tensor | float, Tensor | float]]
@@ -74,7 +142,7 @@ class WeightedPixel:
     def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
         if census.weight is None:
             return 1.0, census.labelled()
-        return 1.0, (statistics(census.sizes.sum(0)) * census.weight).sum()
+        return 1.0, (statistics(census.batch) * census.weight).sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +155,7 @@ class EffectiveNumber:
     beta: float | None = None
 
     def __post_init__(self) -> None:
-        if self.beta is not None and not 0 <= finite("beta", self.beta) < 1:
+        if self.beta is not None and not 0 <= checks.finite("beta", self.beta) < 1:
             raise ValueError(f"beta: expected None or a number in [0, 1), got {self.beta}")
 
     def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
@@ -105,7 +173,7 @@ class MaskSize:
     """1 / S[b, l], the mean over the B images (PAT, equation 5). A class absent from an image weighs 0."""
 
     def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        sizes = statistics(census.sizes)
+        sizes = census.mask_sizes
         return sizes.reciprocal().masked_fill_(sizes == 0, 0), census.images
 
 
@@ -114,12 +182,13 @@ class Element:
     """Mean over all B * L * H * W elements, ignored pixels counted (the released PAT)."""
 
     def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        return 1.0, census.pixels * census.classes
+        return 1.0, census.pixels * census.shape[1]
 
 
 def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float, dtype: torch.dtype) -> Tensor:
     """The (B, L) table a path multiplies by: class and loss weights in, the mean divided out in float64."""
     table, normaliser = rule(census)
+    census.used_by(rule)
     if census.weight is not None:
         table = census.weight * table
     if mean:
@@ -131,7 +200,6 @@ def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float, dty
         table = table / normaliser
     if loss_weight != 1:
         table = table * loss_weight
-    shape = census.images, census.classes
     if isinstance(table, Tensor):
-        return table.to(dtype).expand(shape).contiguous()
-    return torch.full(shape, table, dtype=dtype, device=census.device)
+        return table.to(dtype).expand(census.shape).contiguous()
+    return torch.full(census.shape, table, dtype=dtype, device=census.target.device)

@@ -15,7 +15,6 @@ from pat_triton.adjustment import Noise, Tables
 from pat_triton.curves import CURVES, Exponential
 from pat_triton.kernels import path
 from pat_triton.problem import Problem
-from pat_triton.resize import resize
 
 SIZE = (512, 1024)
 SOURCE = (128, 256)
@@ -35,11 +34,11 @@ PLANS = {
 }
 
 
-def problem(curve, adjustment, L, compute=torch.float32, resize=None):
+def problem(curve, adjustment, L, compute=torch.float32):
     seed = torch.empty(2, dtype=torch.int64, device="meta")
     tables = ADJUSTMENTS[adjustment](torch.empty(L, dtype=compute, device="meta"))
     weights = torch.empty(2, L, dtype=compute, device="meta")
-    return Problem(curve, tables, weights, seed if tables.noise else None, 255, resize)
+    return Problem(curve, tables, weights, seed if tables.noise else None, 255)
 
 
 def emit(target, call, **what):
@@ -81,7 +80,6 @@ def main(target):
 
 
 def resized(target, labels):
-    how = resize(torch.Size(SOURCE), torch.Size(SIZE), align_corners=False)
     cases = [
         *((19, torch.float32, adjustment, "one_pass") for adjustment in ("margin", "variation")),
         *((19, torch.float32, adjustment, "backward") for adjustment in ADJUSTMENTS),
@@ -92,12 +90,12 @@ def resized(target, labels):
     for L, dtype, adjustment, plan in cases:
         logits = torch.empty(2, L, *SOURCE, dtype=dtype, device="meta")
         compute = torch.float64 if dtype == torch.float64 else torch.float32
-        p = problem(Exponential(), adjustment, L, compute, how)
+        p = problem(Exponential(), adjustment, L, compute)
         what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": f"resized {plan}"}
         emit(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
     # channels_last, and a cell of 128 outputs: two launches.
     for source, layout in ((SOURCE, torch.channels_last), ((4, 8), torch.contiguous_format)):
-        p = problem(Exponential(), "none", 19, resize=resize(torch.Size(source), torch.Size(SIZE), align_corners=False))
+        p = problem(Exponential(), "none", 19)
         logits = torch.empty(2, 19, *source, device="meta").contiguous(memory_format=layout)
         what = {"L": 19, "dtype": "torch.float32", "adjustment": "none", "plan": f"resized {layout} {source}"}
         emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
@@ -107,10 +105,9 @@ def evaluation(target, labels):
     for L in (19, 150):
         for size in (SIZE, SOURCE):
             logits = torch.empty(2, L, *size, device="meta")
-            how = resize(logits.shape[2:], labels.shape[1:], align_corners=False)
             what = {"L": L, "plan": f"predict {'x'.join(map(str, size))}"}
-            emit(target, lambda z=logits, h=how: path.predict(z, labels.shape[1:], h, torch.uint8), **what)
-            p = problem(Exponential(), "none", L, resize=how)
+            emit(target, lambda z=logits: path.predict(z, labels.shape[1:], False, torch.uint8), **what)
+            p = problem(Exponential(), "none", L)
             emit(
                 target,
                 lambda z=logits, p=p: path.run(z, labels, p, gradient=True, tally=True),

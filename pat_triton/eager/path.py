@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 
 from ..problem import Problem, Result, Tally, compute_dtype
-from ..resize import Resize
+from ..resize import resize
 from .chunk import Chunk, rows
 from .count import count, largest
 from .room import Room, borrowed
 from .source import Dense, Resized, Source, chunks
+
+traced = False
 
 
 def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
@@ -40,7 +42,7 @@ def run(
     counts = Tally.zeros(logits, compute) if tally else None
     sums = []
     with borrowed(logits) as room:
-        source = _source(logits, problem.resize, compute, differentiate, room)
+        source = _source(logits, size, problem.align_corners, compute, differentiate, room)
         chunk = Chunk(logits, problem, room)
         for where in chunks(logits, size):
             z = source.read(where)
@@ -65,18 +67,21 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
         gradient.mul_(factor)
 
 
-def predict(logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
+def predict(logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
     compute = compute_dtype(logits)
     labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
     with borrowed(logits) as room:
-        source = _source(logits, resize, compute, False, room)
+        source = _source(logits, size, align_corners, compute, False, room)
         for where in chunks(logits, size):
             z = source.read(where)
             labels[where] = largest(z, torch.empty_like(z, dtype=compute))
     return labels
 
 
-def _source(logits: Tensor, resize: Resize | None, compute: torch.dtype, differentiate: bool, room: Room) -> Source:
-    if resize is None:
+def _source(
+    logits: Tensor, size: torch.Size, align_corners: bool, compute: torch.dtype, differentiate: bool, room: Room
+) -> Source:
+    how = resize(logits.shape[2:], size, align_corners)
+    if how is None:
         return Dense(logits, differentiate)
-    return Resized(logits, resize, compute, differentiate, room)
+    return Resized(logits, how, compute, differentiate, room)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..curves import TWINS, Curve
 from ..problem import Problem, Result, Tally, compute_dtype, label_dtype
-from ..resize import Resize
+from ..resize import Resize, resize
 from . import curves, launch, philox, tiles
 from .histogram import histogram_kernel
 from .loss import loss_kernel
@@ -21,6 +21,7 @@ from .views import View, views
 
 # Triton decides at import, by TRITON_INTERPRET, what a kernel is.
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
+traced = False
 DISTRIBUTIONS = {"gaussian": philox.gaussian, "uniform": philox.uniform}
 
 
@@ -47,10 +48,11 @@ def run(
         loss_map=torch.empty(target.shape, dtype=compute, device=device) if forward and (tally or not reduce) else None,
         prediction=torch.empty(target.shape, dtype=label_dtype(L), device=device) if tally else None,
     )
-    if problem.resize is None:
-        partial = _dense(logits, target, problem, out, reduce and forward)
+    how = resize(logits.shape[2:], target.shape[1:], problem.align_corners)
+    if how is None:
+        partial = _dense(logits, target, problem, how, out, reduce and forward)
     else:
-        partial = _resized(logits, target, problem, problem.resize, out, reduce and forward)
+        partial = _resized(logits, target, problem, how, out, reduce and forward)
     loss = partial.sum() if partial is not None else out.loss_map
     return Result(loss, out.gradient, _tally(target, out, problem) if tally else None)
 
@@ -65,11 +67,12 @@ class Outputs(NamedTuple):
 
 
 def _dense(
-    logits: Tensor, target: Tensor, problem: Problem, out: Outputs, reduce: bool, pulls: Tensor | None = None
-) -> Tensor | None:
+    logits: Tensor, target: Tensor, problem: Problem, how: Resize | None, out: Outputs, reduce: bool,
+    pulls: Tensor | None = None,
+) -> Tensor | None:  # fmt: skip
     """The loss kernel, for resized logits without their gradient; its partial sums if ``reduce``."""
-    resize, tile = problem.resize, _tile(logits, problem.resize, problem.tables.unchanged)
-    if resize is None:
+    tile = _tile(logits, how, problem.tables.unchanged)
+    if how is None:
         shape, (y, f, m, p, z, g) = views(
             target, out.grad_output, out.loss_map, out.prediction, logits, out.gradient, rank=target.ndim - 1
         )
@@ -80,30 +83,30 @@ def _dense(
     partial = problem.weights.new_empty(programs) if reduce else None
     launch.start(
         loss_kernel, programs, logits.device,
-        z, y, g, f, m, p, _pulls(pulls), partial, *_parts(problem), resize, shape,
+        z, y, g, f, m, p, _pulls(pulls), partial, *_parts(problem), how, shape,
         *_scalars(problem), L=logits.shape[1], **_constants(problem), **tile._asdict(),
     )  # fmt: skip
     return partial
 
 
 def _resized(
-    logits: Tensor, target: Tensor, problem: Problem, resize: Resize, out: Outputs, reduce: bool
+    logits: Tensor, target: Tensor, problem: Problem, how: Resize, out: Outputs, reduce: bool
 ) -> Tensor | None:
     """The upsample kernel: alone where it holds whole columns, else for the gradient only."""
     L, wide = logits.shape[1], problem.weights.dtype == torch.float64
-    tile = tiles.upsample_tile(L, resize.columns, problem.tables.unchanged, wide)
+    tile = tiles.upsample_tile(L, how.columns, problem.tables.unchanged, wide)
     pulls = partial = sums = None
     blocks = triton.cdiv(L, tile.CLASSES)
     programs = len(logits) * blocks
-    programs *= triton.cdiv(resize.rows.source, tile.BANDS) * triton.cdiv(resize.columns.source, tile.CELLS - 1)
+    programs *= triton.cdiv(how.rows.source, tile.BANDS) * triton.cdiv(how.columns.source, tile.CELLS - 1)
     if blocks > 1:
         if out.gradient is not None:
             pulls = problem.weights.new_empty(3, *target.shape)
-        partial = _dense(logits, target, problem, out, reduce, pulls)
+        partial = _dense(logits, target, problem, how, out, reduce, pulls)
         if out.gradient is None:
             return partial
         out = Outputs(out.gradient, None, None, None)
-    launches = triton.cdiv(resize.columns.crowd, tile.CROWD)
+    launches = triton.cdiv(how.columns.crowd, tile.CROWD)
     if blocks == 1 and reduce:
         partial = sums = problem.weights.new_empty(launches, programs)
     gradient = out.gradient
@@ -115,7 +118,7 @@ def _resized(
         launch.start(
             upsample_kernel, programs, logits.device,
             z, y, g, g if part else None, f, m, p, _pulls(pulls),
-            None if sums is None else sums[part], *_parts(problem), resize,
+            None if sums is None else sums[part], *_parts(problem), how,
             part, *_scalars(problem), L=L, **_constants(problem), **tile._asdict(),
         )  # fmt: skip
     if gradient is not None and out.gradient is not None and gradient is not out.gradient:
@@ -145,16 +148,17 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
     )  # fmt: skip
 
 
-def predict(logits: Tensor, size: torch.Size, resize: Resize | None, dtype: torch.dtype) -> Tensor:
+def predict(logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
+    how = resize(logits.shape[2:], size, align_corners)
     labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
-    tile = _tile(logits, resize, plain=True)
-    if resize is None:
+    tile = _tile(logits, how, plain=True)
+    if how is None:
         shape, (z, p) = views(logits, labels, rank=len(size))
     else:
         _, (z,) = views(logits, rank=2, merge=False)
         shape, (p,) = views(labels, rank=2)
     launch.start(
-        predict_kernel, _programs(labels, tile.PIXELS), logits.device, z, p, resize, shape,
+        predict_kernel, _programs(labels, tile.PIXELS), logits.device, z, p, how, shape,
         L=logits.shape[1], COMPUTE=_compute(compute_dtype(logits)), **tile._asdict(),
     )  # fmt: skip
     return labels
@@ -177,7 +181,7 @@ def _parts(problem: Problem) -> tuple[Any, ...]:
     return (
         problem.weights,
         Tables(t.scale, t.offset, t.margin, t.variation),
-        Noise(problem.seed, t.noise.sigma if t.noise else None),
+        Noise(problem.seed, problem.origin, t.noise.sigma if t.noise else None),
     )
 
 
@@ -194,9 +198,9 @@ def _compute(dtype: torch.dtype) -> Any:
     return tl.float64 if dtype == torch.float64 else tl.float32
 
 
-def _tile(logits: Tensor, resize: Resize | None, plain: bool) -> tiles.Tile:
+def _tile(logits: Tensor, how: Resize | None, plain: bool) -> tiles.Tile:
     """Of the kernels that go over pixels; resized columns have no runs of them in memory."""
-    flat = resize is None and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+    flat = how is None and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
     wide = logits.dtype == torch.float64
     return tiles.loss_tile(logits.shape[1], plain, flat, wide, tiles.warp_size(logits.device))
 

@@ -18,9 +18,11 @@ class Tables(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """BLV's draw: two key words (int64 [2] pointer) and the factor before clamping."""
+    """BLV's draw: two key words, the numbers of the first image and pixel if not 0 (int64 [2] pointers both),
+    and the factor before clamping."""
 
     seed: Any
+    origin: Any
     sigma: Any
 
 

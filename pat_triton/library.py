@@ -1,0 +1,193 @@
+"""The paths as ``torch.library`` operators: for tensors that hold no numbers, as when torch compiles.
+
+They cost more at every call than what they stand for, so that eager calls go past them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
+
+from . import checks
+from .adjustment import Noise, Tables
+from .curves import CURVES
+from .paths import choose
+from .problem import Path, Problem, Result, Tally, label_dtype
+
+Flat = tuple[Any, ...]
+
+PROBLEM = (
+    "Tensor weights, Tensor? scale, Tensor? offset, Tensor? margin, Tensor? variation, Tensor? seed, Tensor? origin, "
+    "Tensor? histogram, str distribution, float sigma, str curve, float[] parameters, int ignore_index, "
+    "bool align_corners, str backend"
+)
+
+
+def route(backend: str, logits: Tensor) -> Path:
+    """The path for these logits, or the operators that stand for it."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
+            "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True"
+        )
+    if torch.compiler.is_compiling() or logits.is_meta or isinstance(logits, FakeTensor):
+        return Operators(backend)
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(logits).tangent is not None:
+        raise RuntimeError("pat_triton has no forward-mode derivative; take gradients with loss.backward()")
+    return choose(backend, logits.device)
+
+
+class Operators:
+    """``pat_triton.problem.Path`` by operators."""
+
+    traced = True
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
+        return torch.ops.pat_triton.histogram(target, classes, ignore_index, self.backend)
+
+    def run(
+        self, logits: Tensor, target: Tensor, problem: Problem, *,
+        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, tally: bool = False,
+    ) -> Result:  # fmt: skip
+        flat = _flat(problem, self.backend)
+        loss, _, *counts = torch.ops.pat_triton.loss(logits, target, *flat, reduce, gradient, tally)
+        return Result(loss, None, Tally(*(n.detach() for n in counts)) if tally else None)
+
+    def rescale(self, gradient: Tensor, factor: Tensor) -> None:
+        gradient.mul_(factor)
+
+    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
+        return torch.ops.pat_triton.predict(logits, size, align_corners, self.backend)
+
+    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+        return torch.ops.pat_triton.confusion(target, prediction, classes, ignore_index, self.backend)
+
+
+def _flat(problem: Problem, backend: str) -> Flat:
+    t, noise = problem.tables, problem.tables.noise or Noise("", 0.0)
+    checks.known("curve", problem.curve.name, CURVES)
+    return (
+        problem.weights, t.scale, t.offset, t.margin, t.variation, problem.seed, problem.origin, problem.histogram,
+        noise.distribution, noise.sigma, problem.curve.name, problem.curve.parameters, problem.ignore_index,
+        problem.align_corners, backend,
+    )  # fmt: skip
+
+
+def _problem(
+    weights: Tensor, scale: Tensor | None, offset: Tensor | None, margin: Tensor | None, variation: Tensor | None,
+    seed: Tensor | None, origin: Tensor | None, histogram: Tensor | None, distribution: str, sigma: float, curve: str,
+    parameters: list[float], ignore_index: int, align_corners: bool, backend: str,
+) -> Problem:  # fmt: skip
+    noise = Noise(distribution, sigma) if distribution else None
+    tables = Tables(scale, offset, margin, variation, noise)
+    return Problem(CURVES[curve](*parameters), tables, weights, seed, ignore_index, align_corners, origin, histogram)
+
+
+def _operator(schema: str, run: Any, fake: Any) -> Any:
+    name, arguments = schema.split("(", 1)
+    made = torch.library.custom_op(f"pat_triton::{name}", run, mutates_args=(), schema=f"({arguments}")
+    made.register_fake(fake)
+    return made
+
+
+def _histogram(target: Tensor, classes: int, ignore_index: int, backend: str) -> Tensor:
+    return choose(backend, target.device).histogram(target, classes, ignore_index)
+
+
+def _fake_histogram(target: Tensor, classes: int, *_: Any) -> Tensor:
+    return target.new_empty(target.shape[0], classes + 1, dtype=torch.int64)
+
+
+def _loss(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    *flat, reduce, one_pass, tally = rest
+    problem = _problem(*flat)
+    if problem.histogram is not None:
+        checks.labels(problem.histogram, target, problem.ignore_index)
+    path = choose(flat[-1], logits.device)
+    loss, gradient, counts = path.run(logits, target, problem, reduce=reduce, gradient=one_pass, tally=tally)
+    assert loss is not None
+    absent = [logits.new_empty(0) for _ in range(4)]
+    gradient = absent[0] if gradient is None else gradient
+    # An operator's results may not share memory.
+    return loss, gradient, *(absent[1:] if counts is None else (n.clone() for n in counts))
+
+
+def _fake_loss(logits: Tensor, target: Tensor, weights: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    reduce, one_pass, tally = rest[-3:]
+    counts = [weights.new_empty(weights.shape, dtype=d) for d in (weights.dtype, torch.int64, torch.int64)]
+    return (
+        weights.new_empty(() if reduce else target.shape),
+        torch.empty_like(logits) if one_pass else logits.new_empty(0),
+        *(counts if tally else (logits.new_empty(0) for _ in counts)),
+    )
+
+
+def _gradient(grad_output: Tensor, logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
+    path = choose(flat[-1], logits.device)
+    gradient = path.run(logits, target, _problem(*flat), grad_output=grad_output).gradient
+    assert gradient is not None
+    return gradient
+
+
+def _keep(ctx: Any, inputs: Flat, output: tuple[Tensor, ...]) -> None:
+    logits, target, *flat, _, one_pass, _ = inputs
+    tensors = [output[1]] if one_pass else [logits, target, *flat[:7]]
+    ctx.one_pass, ctx.rest, ctx.inputs = one_pass, flat[7:], len(inputs)
+    ctx.save_for_backward(*tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, grad_output: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    gradient = None
+    if grad_output is not None and ctx.one_pass:
+        (gradient,) = ctx.saved_tensors
+        factor = grad_output.unsqueeze(1) if grad_output.ndim else grad_output
+        gradient = (gradient * factor).to(gradient.dtype)
+    elif grad_output is not None:
+        gradient = torch.ops.pat_triton.gradient(grad_output, *ctx.saved_tensors, *ctx.rest)
+    return gradient, *(None,) * (ctx.inputs - 1)
+
+
+def _predict(logits: Tensor, size: list[int], align_corners: bool, backend: str) -> Tensor:
+    path = choose(backend, logits.device)
+    return path.predict(logits, torch.Size(size), align_corners, label_dtype(logits.shape[1]))
+
+
+def _fake_predict(logits: Tensor, size: list[int], *_: Any) -> Tensor:
+    return logits.new_empty(logits.shape[0], *size, dtype=label_dtype(logits.shape[1]))
+
+
+def _confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: int, backend: str) -> Tensor:
+    counts = choose(backend, target.device).confusion(target, prediction, classes, ignore_index)
+    if checks.looks_at_labels(target.device):
+        checks.counted(counts, target, ignore_index)
+    return counts
+
+
+def _fake_confusion(target: Tensor, _: Tensor, classes: int, *__: Any) -> Tensor:
+    return target.new_empty(classes + 2, classes, dtype=torch.int64)
+
+
+LOSS = f"(Tensor logits, Tensor target, {PROBLEM}, bool reduce, bool one_pass, bool tally)"
+GRADIENT = f"(Tensor grad_output, Tensor logits, Tensor target, {PROBLEM})"
+OPERATORS = [
+    _operator(
+        "histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram
+    ),
+    _operator(f"loss{LOSS} -> (Tensor, Tensor, Tensor, Tensor, Tensor)", _loss, _fake_loss),
+    _operator(f"gradient{GRADIENT} -> Tensor", _gradient, lambda _, logits, *__: torch.empty_like(logits)),
+    _operator(
+        "predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict
+    ),
+    _operator(
+        "confusion(Tensor target, Tensor prediction, int classes, int ignore_index, str backend) -> Tensor",
+        _confusion,
+        _fake_confusion,
+    ),
+]
+OPERATORS[1].register_autograd(_backward, setup_context=_keep)

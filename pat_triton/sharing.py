@@ -1,0 +1,96 @@
+"""A batch that lies on several processes: its statistics, so that the mean over them is the loss of the whole."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .weights import Census, once
+
+
+class Share(NamedTuple):
+    """What this process has of a batch.
+
+    group: the processes; None is all of them. rows: each has rows of every image; else each has images.
+    """
+
+    group: "dist.ProcessGroup | None"
+    rows: bool
+    rank: int
+    processes: int
+
+
+def share(process_group: Any, sharding: str) -> Share:
+    """This process's, of ``process_group`` and ``sharding`` as ``SegmentationLoss`` takes them."""
+    if not (dist.is_available() and dist.is_initialized()):
+        raise ValueError(
+            "process_group: torch.distributed is not initialised; call torch.distributed.init_process_group first "
+            "(under torchrun), or leave process_group=None on one process"
+        )
+    group = None if process_group == "world" else process_group
+    rank = dist.get_rank(group)
+    if rank < 0:
+        raise ValueError("process_group: this process is not a member of the group")
+    return Share(group, sharding == "rows", rank, dist.get_world_size(group))
+
+
+class SharedCensus(Census):
+    """The census of the whole batch; ``histogram`` and ``shape`` stay those of this process's part.
+
+    One all-reduce of some L integers (B L where images are split in rows), without waiting for the device.
+    """
+
+    def __init__(self, share: Share, *counted: Any, **given: Any) -> None:
+        super().__init__(*counted, **given)
+        self.share = share
+
+    @once
+    def _whole(self) -> tuple[Tensor, Tensor]:
+        """Images and pixels an image of every process, (processes, 2); and the histogram of the batch: (B, L + 1)
+        where its images are split, else (1, L + 1)."""
+        _, rows, rank, processes = self.share
+        extents = self.histogram.new_zeros(processes, 2)
+        extents[rank, 0], extents[rank, 1] = self.shape[0], self.target[:1].numel()
+        histogram = self.histogram if rows else self.histogram.sum(0, keepdim=True)
+        total = self._sum(torch.cat((extents.flatten(), histogram.flatten())))
+        return total[: extents.numel()].view_as(extents), total[extents.numel() :].view_as(histogram)
+
+    def _sum(self, numbers: Tensor) -> Tensor:
+        dist.all_reduce(numbers, group=self.share.group)
+        return numbers
+
+    def look(self, ignore_index: int) -> None:
+        wrong = self._whole[1][:, -1].any()  # before an error here: the others wait for this process's numbers
+        super().look(ignore_index)
+        if bool(wrong):
+            raise ValueError("target: labels of another process are neither a class nor ignored; its error says which")
+
+    @property
+    def parts(self) -> int:
+        return self.share.processes
+
+    @property
+    def sizes(self) -> Tensor:
+        return self._whole[1][:, :-1] if self.share.rows else super().sizes
+
+    @once
+    def batch(self) -> Tensor:
+        return self._whole[1][:, :-1].sum(0)
+
+    @property
+    def images(self) -> int | Tensor:
+        return self.shape[0] if self.share.rows else self._whole[0][:, 0].sum()
+
+    @property
+    def pixels(self) -> Tensor:
+        return self._whole[0].prod(1).sum()
+
+    @property
+    def origin(self) -> Tensor:
+        before = self._whole[0][: self.share.rank].sum(0)
+        before[0 if self.share.rows else 1] = 0
+        return before
+
+    def agreed(self, numbers: Tensor) -> Tensor:
+        return self._sum(numbers if self.share.rank == 0 else torch.zeros_like(numbers))

@@ -1,0 +1,40 @@
+"""What a call also tells about its predictions, image by image."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import checks
+from .problem import Tally
+
+
+class Statistics(NamedTuple):
+    """What a call with ``return_stats=True`` also returns, by image and class: (B, L) on the logits' device.
+
+    Of several batches: ``Statistics(*map(torch.cat, zip(*batches)))``. ``pat_triton.metrics`` makes IoU,
+    accuracy and Dice of them. An image with wrong labels that were not looked at (see ``validate``) has
+    nan and negative counts, and the metrics are nan.
+
+    loss: the sum of the loss's terms over the class's pixels, float32 (float64 for float64 logits),
+        weights and reduction included: they add up to the loss.
+    labelled: pixels of the class, int64.
+    predicted: labelled pixels whose largest logit is the class's (the first, where several are), int64.
+        Of the logits as they came: without margin, offset or variation.
+    correct: those that are of the class, int64.
+    """
+
+    loss: Tensor
+    labelled: Tensor
+    predicted: Tensor
+    correct: Tensor
+
+
+def statistics(tallies: list[Tally], histogram: Tensor, looked: bool) -> Statistics:
+    """Of the tallies of one batch's heads; histogram (B, L + 1) of its labels, which were ``looked`` at or not."""
+    loss = sum((tally.loss for tally in tallies[1:]), tallies[0].loss)
+    counts = histogram[:, :-1], tallies[0].predicted, tallies[0].correct
+    if looked:
+        return Statistics(loss, *counts)
+    wrong = histogram[:, -1:] > 0
+    return Statistics(loss.masked_fill(wrong, torch.nan), *(checks.spoil(n, wrong) for n in counts))

@@ -1,0 +1,288 @@
+"""torch.compile, operators, tensors without numbers, and the transforms that are refused."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from cases import EXACT, GPU, LOSSES, PATHS, WEIGHT, Loss, assert_close, enlarged, example
+from torch._dynamo.utils import counters
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import pat_triton
+from pat_triton import library
+
+CLASSES = 7
+# Of a step: images, logits, labels. No size in common, as augmentation makes them.
+DENSE = [((2, 9, 13), (9, 13)), ((3, 8, 12), (8, 12)), ((4, 5, 7), (5, 7))]
+RESIZED = [((2, 4, 5), (16, 20)), ((3, 6, 3), (9, 11)), ((4, 5, 7), (8, 12))]
+STEPS = [pytest.param(DENSE, id="dense"), pytest.param(RESIZED, id="resized")]
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """And torch's own use of what it deprecates is not an error."""
+    torch._dynamo.reset()
+    counters.clear()
+
+
+def batch(step, device, dtype=torch.float32):
+    (images, *source), size = step
+    logits, target = enlarged((images, CLASSES, *source), size, dtype)
+    return logits.to(device).requires_grad_(), target.to(device)
+
+
+def outcome(criterion, logits, target, seed=3):
+    """Value, gradient and statistics of one call."""
+    torch.manual_seed(seed)
+    value, statistics = criterion(logits, target, return_stats=True)
+    value.backward(torch.full_like(value, -1.5))
+    gradient, logits.grad = logits.grad, None
+    return value.detach(), gradient, *statistics
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_compiled_is_eager(loss, path, steps):
+    """Bit by bit, in one graph for all sizes: no break, and no recompilation from step to step."""
+    criterion = loss.ours(path, gradient="recompute")  # what a compiled "auto" is
+    compiled = torch.compile(loss.ours(path), fullgraph=True, backend="aot_eager", dynamic=True)
+    for step in steps:
+        logits, target = batch(step, path[1])
+        for a, b in zip(outcome(compiled, logits, target), outcome(criterion, logits, target), strict=True):
+            assert torch.equal(a, b)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "options",
+    [{"gradient": "one_pass"}, {"reduction": "none"}, {"reduction": "sum", "gradient": "recompute"}],
+    ids=["one_pass", "none", "sum"],
+)
+def test_compiled_options(options, path):
+    loss = Loss("PATLoss", {"weight": WEIGHT})
+    compiled = torch.compile(loss.ours(path, **options), fullgraph=True, backend="aot_eager")
+    for _ in range(2):
+        logits, target = batch(DENSE[0], path[1])
+        for a, b in zip(
+            outcome(compiled, logits, target), outcome(loss.ours(path, **options), logits, target), strict=True
+        ):
+            assert torch.equal(a, b)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.skipif(GPU.type == "cpu" and not shutil.which("g++"), reason="inductor needs a C++ compiler on a CPU")
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize(
+    "name", ["PATLoss", "BLVLoss"] if GPU.type == "cpu" else [row.values[0].name for row in LOSSES]
+)
+def test_inductor(name, steps):
+    """The default backend: with a loss under it, in a network's graph."""
+    backend = "triton" if GPU.type == "cuda" else "torch"
+    criterion = Loss(name, {"class_counts": [900, 17, 0, 45000, 3, 260, 1]} if name == "BLVLoss" else {})
+    eager = criterion.ours((backend, GPU), gradient="recompute").train(name != "BLVLoss")
+    layer = torch.nn.Conv2d(CLASSES, CLASSES, 1, device=GPU)
+    step = torch.compile(lambda z, y: eager(layer(z), y), fullgraph=True)
+    for images in steps[:2]:
+        logits, target = batch(images, GPU)
+        results = []
+        for call in (step, lambda z, y: eager(layer(z), y)):
+            layer.zero_grad()
+            call(logits, target).backward()
+            results.append((layer.weight.grad.double(), logits.grad.double()))
+            logits.grad = None
+        for a, b in zip(*results, strict=True):
+            assert_close("gradient", a, b, 1e-5)
+
+
+def test_compiled_evaluation():
+    @torch.compile(fullgraph=True, backend="aot_eager", dynamic=True)
+    def evaluated(logits, target):
+        return pat_triton.predict(logits, target.shape[1:]), pat_triton.confusion_matrix(logits, target, CLASSES)
+
+    for step in RESIZED:
+        logits, target = batch(step, torch.device("cpu"))
+        labels, matrix = evaluated(logits, target)
+        assert torch.equal(labels, pat_triton.predict(logits, target.shape[1:]))
+        assert torch.equal(matrix, pat_triton.confusion_matrix(logits, target, CLASSES))
+    with pytest.raises(ValueError, match=r"^target: 1 labels are neither a class 0..6 nor ignore_index=255: 9 "):
+        evaluated(logits, target.index_put((torch.tensor(0),) * 3, torch.tensor(9)))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_compiled_labels_are_checked(reduction):
+    """When the graph runs, also where nothing else needs their histogram."""
+    compiled = torch.compile(
+        pat_triton.CrossEntropyLoss(reduction=reduction), fullgraph=True, backend="aot_eager", dynamic=True
+    )
+    logits, target = batch(DENSE[0], torch.device("cpu"))
+    compiled(logits, target)
+    target[1, 2, 3] = -100
+    message = (
+        "target: 1 labels are neither a class 0..6 nor ignore_index=255: -100 (1 pixels); "
+        "to ignore these pixels pass ignore_index=-100"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        compiled(logits, target)
+
+
+def test_wrong_arguments_while_compiling():
+    compiled = torch.compile(pat_triton.PATLoss(), fullgraph=True, backend="aot_eager")
+    logits, target = batch(DENSE[0], torch.device("cpu"))
+    with pytest.raises(RuntimeError, match=re.escape("target: expected uint8, int16, int32 or int64 class indices")):
+        compiled(logits, target.float())
+
+
+def problem(path, step, loss):
+    """The arguments of the loss operator as a call makes them."""
+    logits, target = batch(step, path[1])
+    seen = []
+    criterion = loss.ours(path)
+    operators = library.Operators(path[0])
+    operators.run = lambda z, y, problem, **_: seen.append(problem) or pat_triton.problem.Result(z.sum(), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pat_triton.criterion.route", lambda *_: operators)
+        criterion(logits, target)
+    return logits, target, library._flat(seen[0], path[0])
+
+
+@pytest.mark.parametrize("step", [DENSE[0], RESIZED[0]], ids=["dense", "resized"])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", ["PATLoss", "LDAMLoss", "BLVLoss", "BalancedSoftmaxLoss"])
+def test_opcheck(name, path, step):
+    """Schema, fake, autograd registration and tracing of every operator; every table is in one of these losses."""
+    ops, check = torch.ops.pat_triton, torch.library.opcheck
+    logits, target, flat = problem(path, step, Loss(name))
+    for options in ((True, False, False), (False, False, True), (True, True, True)):
+        check(ops.loss, (logits, target, *flat, *options))
+    check(ops.gradient, (torch.tensor(0.5, device=path[1]), logits.detach(), target, *flat))
+    check(ops.histogram, (target, CLASSES, 255, path[0]))
+    check(ops.predict, (logits.detach(), target.shape[1:], True, path[0]))
+    check(ops.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, 255, path[0]))
+    assert {op._name for op in library.OPERATORS} == {"loss", "gradient", "histogram", "predict", "confusion"}
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "crop", "expanded"])
+@pytest.mark.parametrize("path", PATHS)
+def test_opcheck_strides(layout, path):
+    """What a fake says of strides is what comes."""
+    logits, target, flat = problem(path, DENSE[0], Loss("PATLoss"))
+    logits = logits.detach()
+    z = {
+        "channels_last": logits.contiguous(memory_format=torch.channels_last),
+        "crop": torch.nn.functional.pad(logits, (2, 1, 1, 1))[..., 1:-1, 2:-1],
+        "expanded": logits[:1].expand_as(logits),
+    }[layout]
+    torch.library.opcheck(torch.ops.pat_triton.loss, (z, target, *flat, True, True, False))
+    torch.library.opcheck(torch.ops.pat_triton.gradient, (torch.ones((), device=path[1]), z, target, *flat))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_tensors_without_numbers(loss):
+    """FakeTensor and meta: shapes, dtypes and devices of what would come, backward included."""
+    criterion = loss.ours(("auto", torch.device("cpu")))
+    logits, target = example((2, 7, 9, 13), torch.float16)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        z, y = mode.from_tensor(logits).requires_grad_(), mode.from_tensor(target)
+        value = criterion(z, y)
+        value.backward()
+        assert (value.shape, value.dtype, z.grad.dtype, z.grad.shape) == ((), torch.float32, z.dtype, z.shape)
+        assert pat_triton.predict(z, (18, 26)).shape == (2, 18, 26)
+    meta = loss.ours(("auto", torch.device("meta")), reduction="none")
+    z = torch.zeros(2, 7, 4, 5, device="meta", requires_grad=True)
+    value, statistics = meta(z, torch.empty(2, 8, 9, dtype=torch.uint8, device="meta"), return_stats=True)
+    value.sum().backward()
+    assert value.shape == (2, 8, 9) and z.grad.shape == z.shape and statistics.loss.shape == (2, 7)
+
+
+def test_an_unregistered_curve_cannot_be_compiled():
+    class Flat(pat_triton.Curve):
+        name = "flat"
+
+        def __call__(self, u, p, q):
+            return -u, torch.full_like(u, -1.0)
+
+    with pytest.raises(ValueError, match=r"^curve: got 'flat', known: 'cross_entropy', 'focal', 'exponential'$"):
+        pat_triton.SegmentationLoss(Flat())(
+            torch.empty(1, 3, 4, device="meta"), torch.empty(1, 4, device="meta").long()
+        )
+
+
+def test_transforms_are_refused():
+    logits, target = example((2, 7, 3, 4))
+    criterion = pat_triton.PATLoss()
+    refused = {
+        "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
+        "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True": (
+            lambda: torch.func.grad(lambda z: criterion(z, target))(logits),
+            lambda: torch.vmap(lambda z, y: criterion(z[None], y[None]))(logits, target),
+            lambda: torch.func.jvp(lambda z: criterion(z, target), (logits,), (logits,)),
+            lambda: torch.vmap(lambda z: pat_triton.predict(z[None], (3, 4)))(logits),
+        ),
+        "pat_triton has no forward-mode derivative; take gradients with loss.backward()": (lambda: forward(logits),),
+        "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need gradient='one_pass', or take "
+        "them one by one": (lambda: batched(pat_triton.PATLoss(gradient="recompute")),),
+    }
+
+    def forward(z):
+        with torch.autograd.forward_ad.dual_level():
+            return criterion(torch.autograd.forward_ad.make_dual(z, z), target)
+
+    def batched(criterion):
+        z = logits.clone().requires_grad_()
+        factors = torch.tensor([1.0, -2.0], dtype=torch.float64)
+        return torch.autograd.grad(criterion(z, target), z, factors, is_grads_batched=True)[0]
+
+    for message, calls in refused.items():
+        for call in calls:
+            with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+                call()
+    both = batched(criterion)
+    assert_close("gradient", both[1], -2 * both[0], EXACT)
+
+
+@pytest.mark.skipif(GPU.type != "cuda", reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "PATLoss", "BLVLoss"])
+def test_cuda_graph(name, steps):
+    """Captured once, forward and backward, and replayed with other logits and other noise."""
+    criterion = Loss(name).ours(("triton", GPU))
+    logits, target = batch(steps[0], GPU)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            torch.autograd.grad(criterion(logits, target), logits)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        value = criterion(logits, target)
+        (gradient,) = torch.autograd.grad(value, logits)
+    for factor in (1.0, 0.5):
+        with torch.no_grad():
+            logits.mul_(factor)
+        torch.manual_seed(5)
+        graph.replay()
+        replayed = value.clone(), gradient.clone()
+        if name != "BLVLoss":
+            again = criterion(logits, target)
+            assert torch.equal(replayed[0], again.detach())
+            assert torch.equal(replayed[1], torch.autograd.grad(again, logits)[0])
+    graph.replay()
+    assert torch.equal(value, replayed[0]) == (name != "BLVLoss")
+
+
+def test_deterministic_algorithms():
+    torch.use_deterministic_algorithms(True)
+    try:
+        for row in LOSSES:
+            for parameter in PATHS:
+                for step in (DENSE[0], RESIZED[0]):
+                    outcome(row.values[0].ours(parameter.values[0]), *batch(step, parameter.values[0][1]))
+    finally:
+        torch.use_deterministic_algorithms(False)
