@@ -13,7 +13,7 @@ from .curves import CrossEntropy, Curve, as_curve
 from .library import route
 from .ops import apply
 from .problem import Path, Problem, Tally, compute_dtype
-from .sharing import SharedCensus, share
+from .sharing import SharedCensus, held, share
 from .statistics import Statistics, statistics
 from .weights import Census, Pixel, Rule, weight_table
 
@@ -143,7 +143,7 @@ class SegmentationLoss(nn.Module):
         self.backend = checks.known("backend", backend, ("auto", "triton", "torch"))
         self.gradient = checks.known("gradient", gradient, ("auto", "one_pass", "recompute"))
         self.validate = checks.flag("validate", validate)
-        self.process_group = checks.process_group(process_group)
+        self.process_group = held(checks.process_group(process_group))
         self.sharding = checks.known("sharding", sharding, ("images", "rows"))
         self.register_buffer("weight", None if weight is None else checks.weights("weight", weight))
         self.register_buffer(

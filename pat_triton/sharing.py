@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .adjustment import statistics
 from .weights import Census, once
 
 
@@ -28,11 +29,28 @@ def share(process_group: Any, sharding: str) -> Share:
             "process_group: torch.distributed is not initialised; call torch.distributed.init_process_group first "
             "(under torchrun), or leave process_group=None on one process"
         )
-    group = None if process_group == "world" else process_group
+    group = process_group.group if isinstance(process_group, Held) else None
     rank = dist.get_rank(group)
     if rank < 0:
         raise ValueError("process_group: this process is not a member of the group")
     return Share(group, sharding == "rows", rank, dist.get_world_size(group))
+
+
+class Held:
+    """A process group in a module: copies of the module share it, and no file can keep it."""
+
+    def __init__(self, group: "dist.ProcessGroup") -> None:
+        self.group = group
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Held":
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("process_group: a ProcessGroup cannot be pickled; 'world' can")
+
+
+def held(process_group: Any) -> Any:
+    return process_group if process_group in (None, "world") else Held(process_group)
 
 
 class SharedCensus(Census):
@@ -80,11 +98,11 @@ class SharedCensus(Census):
 
     @property
     def images(self) -> int | Tensor:
-        return self.shape[0] if self.share.rows else self._whole[0][:, 0].sum()
+        return self.shape[0] if self.share.rows else statistics(self._whole[0][:, 0].sum())
 
     @property
     def pixels(self) -> Tensor:
-        return self._whole[0].prod(1).sum()
+        return statistics(self._whole[0].prod(1).sum())
 
     @property
     def origin(self) -> Tensor:

@@ -70,6 +70,8 @@ class Chunk:
                 e.mul_(t.scale[:, None])
             if t.variation is not None and t.noise is not None:
                 images, pixel = _numbers(size, where, z.device)
+                if self.problem.origin is not None:
+                    images, pixel = images + self.problem.origin[0], pixel + self.problem.origin[1]
                 v = noise.magnitude(self.key, t.noise.distribution, t.noise.sigma, images, pixel, L)
                 e.addcmul_(t.variation[:, None], v.view(e.shape).to(e.dtype))
             e.sub_(e.amax(0))

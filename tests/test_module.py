@@ -1,0 +1,70 @@
+"""A loss is an ordinary module: copies, pickles, state_dict, and moves that keep its statistics' digits."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from cases import LOSSES, WEIGHT, example
+
+import pat_triton
+
+COUNTS = [2**53 + 1, 3, 0, 45000, 3, 260, 1]
+
+
+def test_weights_and_counts_keep_their_digits():
+    """``.half()`` is meant for networks; 1e-9 would be 0 in float16, and 2 ** 53 + 1 another number in float64."""
+    weight = torch.tensor([1 / 3, 1e-9, 1.0, 2.0, 1e6, 1.0, 1.0], dtype=torch.float64)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 7, 1), pat_triton.LDAMLoss(COUNTS, weight=weight))
+    logits, target = example((2, 7, 3, 4))
+    before = net[1](logits, target)
+    for move in (net.half, net.bfloat16, lambda: net.to(torch.float16), lambda: net.to("cpu", torch.float32)):
+        move()
+        assert net[1].weight.dtype == torch.float64 and torch.equal(net[1].weight, weight)
+        assert net[1].class_counts.tolist() == COUNTS
+        assert torch.equal(net[1](logits, target), before)
+    assert net[0].weight.dtype == torch.float32
+    net.to("meta")
+    assert net[1].weight.is_meta and net[1].class_counts.is_meta
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_copies(loss):
+    criterion = loss.ours(("torch", torch.device("cpu")))
+    logits, target = example((2, 7, 3, 4))
+    file = io.BytesIO()
+    torch.save(criterion, file)
+    file.seek(0)
+    copies = (
+        copy.deepcopy(criterion),
+        pickle.loads(pickle.dumps(criterion)),
+        torch.load(file, weights_only=False),
+    )
+    torch.manual_seed(0)
+    value = criterion(logits, target)
+    for other in copies:
+        torch.manual_seed(0)
+        assert torch.equal(other(logits, target), value)
+        assert repr(other) == repr(criterion)
+        if other.weight is not None:
+            assert other.weight is not criterion.weight
+
+
+def test_state_dict():
+    criterion = pat_triton.LDAMLoss(COUNTS, weight=WEIGHT)
+    assert set(criterion.state_dict()) == {"weight", "class_counts"}
+    other = pat_triton.LDAMLoss([1] * 7, weight=[1.0] * 7)
+    for assign in (False, True):
+        other.load_state_dict(criterion.state_dict(), assign=assign)
+        assert torch.equal(other.weight, criterion.weight) and other.class_counts.tolist() == COUNTS
+    assert pat_triton.PATLoss().state_dict() == {}
+    assert list(criterion.parameters()) == []
+
+
+def test_a_changed_weight_is_a_copy():
+    weight = torch.ones(7)
+    criterion = pat_triton.CrossEntropyLoss()
+    criterion.weight = weight
+    weight.zero_()
+    assert criterion.weight.sum() == 7 and "weight" in criterion.state_dict()
