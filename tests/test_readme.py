@@ -47,3 +47,10 @@ def test_the_figures_are_those_measured():
 
     assert len(numbers.BLOCK.findall(README)) >= 2
     assert numbers.filled(README) == README
+
+
+def test_every_promise_names_its_test():
+    linked = re.findall(r"\]\((tests/[^)]+)\)", README)
+    assert len(linked) > 15
+    for file in linked:
+        assert (ROOT / file).is_file(), file
