@@ -20,6 +20,7 @@ from .data import Data
 from .evaluate import evaluate, label
 from .loop import Training, fit
 from .model import PyramidNet, normalise
+from .parallel import launched
 from .picture import chosen
 from .report import Outcome
 
@@ -59,7 +60,8 @@ def compare(
 
 
 def _loss(kind: Callable[..., Loss]) -> Loss:
-    return kind()
+    """With the mean of the whole batch, of which a process may hold more labelled pixels than another."""
+    return kind(process_group="world") if launched() else kind()
 
 
 def _save(
