@@ -6,6 +6,10 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+
+# DistributedDataParallel imports it anyway, but later, when its functions would keep the group as a default: its
+# threads would run on while Python ends, and can abort it.
+import torch.distributed.nn
 from torch import Tensor
 
 
