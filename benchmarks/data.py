@@ -1,7 +1,7 @@
 """The three data sets, in memory at the working size."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 from .canvas import VOID
 from .catalogue import FOLDERS, SCENES, Classes
 from .folders import Layout, Pair
+from .parallel import rank
 from .scenes import scene
 
 Sample = tuple[np.ndarray, np.ndarray]
@@ -28,19 +29,6 @@ class Split:
 
     images: Tensor
     labels: Tensor
-
-    def batches(self, batch: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled batches of mirrored and unmirrored images, the same for the same seed."""
-        rng = torch.Generator().manual_seed(seed)
-        order = torch.empty(0, dtype=torch.int64)
-        for _ in range(steps):
-            while len(order) < batch:
-                order = torch.cat((order, torch.randperm(len(self.images), generator=rng)))
-            index, order = order[:batch], order[batch:]
-            images, labels = self.images[index], self.labels[index]
-            mirrored = torch.rand(batch, generator=rng) < 0.5
-            images[mirrored], labels[mirrored] = images[mirrored].flip(-1), labels[mirrored].flip(-1)
-            yield images, labels
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,7 @@ def _read(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int]) 
 def _stack(samples: Iterable[Sample], what: str, count: int, size: tuple[int, int]) -> Split:
     images = torch.empty(count, 3, *size, dtype=torch.uint8)
     labels = torch.empty(count, *size, dtype=torch.uint8)
-    for number, (image, label) in enumerate(track(samples, what, count)):
+    for number, (image, label) in enumerate(track(samples, what, count, disable=rank() > 0)):
         images[number] = torch.tensor(image).movedim(-1, 0)
         labels[number] = torch.tensor(label)
     return Split(images, labels)

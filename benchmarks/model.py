@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batch_norm import BatchNorm2d
+
 LEVELS = 5  # halvings of the image's size
 SHRINKAGE = 4  # of the image's height and width, in the logits
 
@@ -48,4 +50,4 @@ def normalise(images: Tensor) -> Tensor:
 
 def _convolution(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:
     convolution = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-    return convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+    return convolution, BatchNorm2d(after), nn.ReLU(inplace=True)

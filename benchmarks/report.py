@@ -1,14 +1,15 @@
 """The figures of a run: on the terminal and as JSON."""
 
 import argparse
+import csv
 import json
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from rich.table import Table
@@ -16,6 +17,7 @@ from torch import Tensor
 
 import pat_triton
 
+from . import parallel
 from .cost import Cost
 from .data import TAIL_SHARE, Data
 from .evaluate import Scores
@@ -27,7 +29,7 @@ class Outcome:
     """One loss: how well it trained, what it and its eager rival cost, and whether they agree.
 
     predictions: (N, H, W) uint8, of the images in the picture. gradient_difference: the largest, over
-    the largest gradient.
+    the largest gradient. training_losses: of every step.
     """
 
     name: str
@@ -36,7 +38,14 @@ class Outcome:
     eager: Cost
     gradient_difference: float
     training_seconds: float
+    training_losses: tuple[float, ...]
     predictions: Tensor
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """From what ``asdict`` made of one."""
+        parts = {"scores": Scores(**fields["scores"]), "ours": Cost(**fields["ours"]), "eager": Cost(**fields["eager"])}
+        return cls(**{**fields, **parts})
 
 
 def new_folder(parent: Path, name: str, attempt: int = 1) -> Path:
@@ -109,15 +118,25 @@ def write(path: Path, data: Data, outcomes: Sequence[Outcome], args: argparse.Na
     document = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processes": parallel.size(),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "pat_triton": pat_triton.__version__}
         | {name: version(name) for name in ("torch", "triton", "numpy")},
-        "arguments": {name: _plain(value) for name, value in vars(args).items() if name != "run"},
+        "arguments": vars(args),
         "training_pixels": dict(zip(names, data.counts.tolist(), strict=True)),
         "tail": [name for name, tail in zip(names, data.tail.tolist(), strict=True) if tail],
         "losses": figures,
     }
     path.write_text(json.dumps(_plain(document), indent=2, allow_nan=False) + "\n")
+
+
+def write_losses(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """A row a training step, a column a loss."""
+    columns = [outcome.training_losses for outcome in outcomes]
+    with open(path, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["step", *(outcome.name for outcome in outcomes)])
+        table.writerows([step, *losses] for step, losses in enumerate(zip(*columns, strict=True), 1))
 
 
 def _percent(share: float) -> str:
@@ -134,6 +153,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,25 +1,18 @@
 """Train the same network with cross-entropy and with PAT, and compare: ``train``."""
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
-from torch import Tensor
 
-import pat_triton
-
-from . import eager, report
-from .cost import Loss, costs, disagreement
-from .data import Data, load
-from .evaluate import evaluate, label
-from .loop import fit
+from . import checkpoint, parallel, report
+from .comparison import compare
+from .data import load
 from .machine import pick
-from .model import LEVELS, PyramidNet, normalise
-from .picture import chosen, draw
-from .report import Outcome
+from .model import LEVELS
+from .picture import draw
 
 
 @dataclass(frozen=True)
@@ -36,92 +29,88 @@ BUDGETS = {
     "camvid": Budget((240, 320), 1000, 4),
     "cityscapes": Budget((256, 512), 4000, 8),
 }
-
-CONTEST: tuple[tuple[str, Loss, Loss], ...] = (
-    ("cross-entropy", pat_triton.CrossEntropyLoss(), eager.cross_entropy),
-    ("PAT", pat_triton.PATLoss(), eager.pat),
-)
+DEFAULTS: dict[str, Any] = {
+    "data": "scenes", "root": None, "width": 16, "lr": 4e-3, "seed": 0, "device": "auto", "out": "runs",
+    "checkpoint": 100,
+}  # fmt: skip
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    defaults = "; ".join(f"{name} {b.size[0]} {b.size[1]}, {b.steps}, {b.batch}" for name, b in BUDGETS.items())
+    budgets = "; ".join(f"{name} {b.size[0]} {b.size[1]}, {b.steps}, {b.batch}" for name, b in BUDGETS.items())
+    others = ", ".join(f"{name} {value}" for name, value in DEFAULTS.items() if value is not None)
     parser = subparsers.add_parser(
         "train",
         help="train with cross-entropy, then with PAT, and compare",
-        epilog=f"Size, steps and batch unless given: {defaults}.",
+        epilog=f"Size, steps and batch unless given: {budgets}. The others: {others}.",
+        argument_default=argparse.SUPPRESS,  # --resume has to know which were given
     )
-    parser.add_argument("--data", choices=BUDGETS, default="scenes", help="scenes are drawn, the others read")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of camvid or cityscapes")
+    parser.add_argument("--data", choices=BUDGETS, help="scenes are drawn, the others read")
+    parser.add_argument("--root", metavar="DIR", help="folder of camvid or cityscapes")
     parser.add_argument("--size", type=_positive, nargs=2, metavar=("H", "W"), help="working size in pixels")
     parser.add_argument("--steps", type=_positive, metavar="N", help="training steps for each loss")
-    parser.add_argument("--batch", type=_positive, metavar="N", help="images in a step")
-    parser.add_argument("--width", type=_positive, default=16, metavar="N", help="channels at half the size")
-    parser.add_argument("--lr", type=float, default=4e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=_natural, default=0, help="of scenes, weights and batches")
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
-    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="parent of the run's folder")
+    parser.add_argument("--batch", type=_positive, metavar="N", help="images in a step, over all processes")
+    parser.add_argument("--width", type=_positive, metavar="N", help="channels at half the size")
+    parser.add_argument("--lr", type=float, help="highest learning rate")
+    parser.add_argument("--seed", type=_natural, help="of scenes, weights and batches")
+    parser.add_argument("--device", help="auto, cpu, cuda, ...")
+    parser.add_argument("--out", metavar="DIR", help="parent of the run's folder")
+    parser.add_argument("--checkpoint", type=_positive, metavar="N", help="steps between checkpoints")
+    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="alone: go on with the interrupted run there")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    budget = BUDGETS[args.data]
-    args.size = tuple(args.size or budget.size)
-    args.steps, args.batch = args.steps or budget.steps, args.batch or budget.batch
-    if min(args.size) < 2**LEVELS:
-        raise ValueError(f"--size: got {args.size[0]} {args.size[1]}, expected at least {2**LEVELS} each")
-    device = pick(args.device)
-    console = Console()
-    data = load(args.data, args.root, args.size, args.seed)
-    folder = report.new_folder(args.out, args.data)
+    given = {name: value for name, value in vars(args).items() if name != "run"}
+    resumed: Path | None = given.pop("resume", None)
+    saved = _saved(resumed, given) if resumed else {}
+    args = argparse.Namespace(**(saved["arguments"] if saved else _complete(given)))
+    if args.batch % parallel.size():
+        raise ValueError(f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the processes")
+    device = pick(parallel.own_device(args.device))
+    data = load(args.data, Path(args.root) if args.root else None, args.size, args.seed)
+    classes = len(data.classes.names)
+    if resumed and saved["classes"] != classes:
+        raise ValueError(
+            f"{resumed / checkpoint.NAME}: found a network of {saved['classes']} classes, expected {classes}, "
+            f"those of {args.data}"
+        )
+    folder = None  # the other processes neither write nor print
+    if parallel.rank() == 0:
+        folder = resumed or report.new_folder(Path(args.out), args.data)
+    console = Console(quiet=folder is None)
     console.print(report.describe(data, args, device))
 
-    outcomes = [_train(*contestant, data, args, device, console) for contestant in CONTEST]
+    with parallel.joined(device):
+        outcomes = compare(data, args, device, folder, saved, console)
 
+    if folder is None:
+        return
     console.print(report.table(data, outcomes))
     picture = folder / "predictions.png"
     draw(picture, data, {outcome.name: outcome.predictions for outcome in outcomes})
     console.print(f"picture: {picture}", soft_wrap=True)
     results = folder / "results.json"
     report.write(results, data, outcomes, args, device)
-    console.print(f"figures: {results}", soft_wrap=True)
+    report.write_losses(folder / "losses.csv", outcomes)
+    console.print(f"figures: {results}, losses.csv", soft_wrap=True)
 
 
-def _train(
-    name: str,
-    ours: Loss,
-    rival: Loss,
-    data: Data,
-    args: argparse.Namespace,
-    device: torch.device,
-    console: Console,
-) -> Outcome:
-    torch.manual_seed(args.seed)
-    model = PyramidNet(len(data.classes.names), args.width).to(device)
-    start = time.perf_counter()
-    fit(
-        model, ours, data.train, batch=args.batch, steps=args.steps, lr=args.lr,
-        seed=args.seed, device=device, name=name, console=console,
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
-    logits, target = _example(model, data, args, device)
-    measured = costs({"ours": ours, "eager": rival}, logits, target)
-    return Outcome(
-        name=name,
-        scores=evaluate(model, data.val, data.tail, device),
-        ours=measured["ours"],
-        eager=measured["eager"],
-        gradient_difference=disagreement(ours, rival, logits, target),
-        training_seconds=seconds,
-        predictions=label(model, data.val.images[chosen(data)], device),
-    )
+def _complete(given: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of what was not given."""
+    budget = BUDGETS[given.get("data", DEFAULTS["data"])]
+    arguments = DEFAULTS | {"size": budget.size, "steps": budget.steps, "batch": budget.batch} | given
+    arguments["size"] = tuple(arguments["size"])
+    if min(arguments["size"]) < 2**LEVELS:
+        got = " ".join(map(str, arguments["size"]))
+        raise ValueError(f"--size: got {got}, expected at least {2**LEVELS} each")
+    return arguments
 
 
-def _example(model: PyramidNet, data: Data, args: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The logits of a training batch, and its labels as int64, which eager torch needs."""
-    images, labels = next(data.train.batches(args.batch, 1, args.seed))
-    with torch.no_grad():
-        logits = model(normalise(images.to(device)))
-    return logits.requires_grad_(), labels.to(device, torch.int64)
+def _saved(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"--resume: got {options} too, expected it alone: a run keeps the options it began with")
+    return checkpoint.read(folder)
 
 
 def _positive(text: str) -> int:

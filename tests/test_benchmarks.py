@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from camvid import camvid
 from PIL import Image
 
 from benchmarks.cost import costs
@@ -14,19 +15,6 @@ from benchmarks.data import load
 @pytest.fixture(autouse=True)
 def poison():
     """The models are not ours to poison: pooling and batch norm of torch itself use empty memory."""
-
-
-def camvid(root, splits=("train", "val"), size=(32, 48)):
-    rng = np.random.default_rng(0)
-    for split in splits:
-        for folder in (split, f"{split}annot"):
-            (root / folder).mkdir(parents=True)
-        for i in range(3):
-            image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-            Image.fromarray(image).save(root / split / f"{i}.jpg")
-            labels = rng.integers(0, 12, size, dtype=np.uint8)
-            Image.fromarray(labels).save(root / f"{split}annot" / f"{i}.png")
-    return root
 
 
 def test_train_on_drawn_scenes(job, tmp_path, monkeypatch):

@@ -1,0 +1,32 @@
+"""Batch normalisation that does not depend on how many processes share the batch."""
+
+import torch
+from torch import Tensor, nn
+
+from .parallel import average, launched, size
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """With the statistics of the whole batch, whose images lie evenly in the processes.
+
+    Each process's own would make another network of it, worst where it has one image; and torch's
+    SyncBatchNorm is for GPUs alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and launched()):
+            return super().forward(x)
+        own_variance, own_mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        mean = average(own_mean)
+        variance = average(own_variance + (own_mean - mean).square())
+        self._follow(mean.detach(), variance.detach(), size() * x.numel() / x.shape[1])
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+    def _follow(self, mean: Tensor, variance: Tensor, count: float) -> None:
+        """The running statistics, of which evaluation is made; their variance is the unbiased one."""
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        self.num_batches_tracked += 1
