@@ -295,3 +295,16 @@ def test_deterministic_algorithms():
                 outcome(loss.ours(path), *batch(step, path[1]))
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_compiled_where_nothing_is_looked_at(monkeypatch):
+    """As on a GPU: nan for a wrong label, its error only where the environment asked for it."""
+    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    logits, target = batch(DENSE[0], GPU)
+    target[1, 2, 3] = -100
+    compiled = torch.compile(pat_triton.PATLoss(backend="triton"), fullgraph=True, backend="aot_eager")
+    value, statistics = compiled(logits, target, return_stats=True)
+    assert value.isnan() and statistics.loss[1].isnan().all() and (statistics.labelled[1] < 0).all()
+    monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
+    with pytest.raises(ValueError, match=r"^target: 1 labels are neither"):
+        compiled(logits, target)
