@@ -57,7 +57,7 @@ class Case:
     target_layout: Layout
     channel: bool  # target (B, 1, *spatial)
     magnitude: float
-    special: str  # logits that are no numbers: -inf for the last class, or here and there; nan where ignored
+    special: str  # logits: -inf for the last class, or here and there; nan where ignored; sure of the label
     present: int  # labels are drawn from so many classes
     ignored: float  # share of ignored pixels
     void: bool  # the first image is all ignored
@@ -112,15 +112,16 @@ class Case:
         labels = labels.masked_fill(ignored & holds(self.labels, self.ignore_index), self.ignore_index)
         wrong = min(self.shape[1], 127)  # what a stray read would find: no class, where the dtype has such
         held, y = self.target_layout.lay(labels.to(self.labels), wrong, device)
+        labels = y.cpu().long()[:, None]
         z = (torch.randn(self.shape, generator=g, dtype=torch.float64) * self.magnitude).to(self.dtype)
         if self.special == "impossible class":
             z[:, -1] = -torch.inf
-        elif self.special != "none":
-            labels = y.cpu().long()[:, None]
-            if self.special == "impossible":
-                z.masked_fill_((torch.rand(z.shape, generator=g) < 0.3) & (labels != self.classes), -torch.inf)
-            else:
-                z.masked_fill_(labels == self.ignore_index, torch.nan)
+        elif self.special == "impossible":
+            z.masked_fill_((torch.rand(z.shape, generator=g) < 0.3) & (labels != self.classes), -torch.inf)
+        elif self.special == "ignored":
+            z.masked_fill_(labels == self.ignore_index, torch.nan)
+        elif self.special == "sure":
+            z += 20 * (labels == self.classes)
         memory, z = self.logits_layout.lay(z, torch.nan, device)
         return z, y, [memory, held]
 

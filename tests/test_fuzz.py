@@ -84,10 +84,11 @@ def tolerances(case, z, unsure, factor):
     # Where every pixel is sure, the reference loses the digits of log p and 1 - p that are below those of 1,
     # and float32 what is below 1e-38.
     value, gradient = (64 * torch.finfo(torch.float64).eps * largest(t) for t in unsure)
-    # One pass rounds the gradient before the factor comes and after; below 2 ** -14 to a fixed step.
-    rounding = 2 * SAME_DTYPE.get(case.dtype, 0)
-    if case.dtype == torch.float16:
-        gradient += 2**-24 * max(1.0, 0.0 if factor is None else largest(factor))
+    # One pass rounds the gradient before the factor comes, and after. The interpreter truncates. The smallest
+    # numbers have a fixed step.
+    info, arrives = torch.finfo(case.dtype), factor is not None
+    rounding = info.eps * (2 if arrives and case.gradient != "recompute" else 1)
+    gradient += info.tiny * info.eps * max(1.0, largest(factor) if arrives else 1.0)
     return Tolerance(relative, value), Tolerance(relative + rounding, gradient)
 
 
