@@ -20,6 +20,11 @@ def own_class(a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return log_p, a.softmax(1).scatter(1, index, 0.0).sum(1)
 
 
+def focus(q: Tensor, gamma: float) -> Tensor:
+    """q^gamma, with slope 0 at q = 0: autograd's 0 * inf there is nan for gamma below 1."""
+    return torch.where(q > 0, torch.where(q > 0, q, 1.0) ** gamma, 0.0**gamma)
+
+
 def per_class(table: Tensor, z: Tensor) -> Tensor:
     """L float64 numbers in the logits' dtype, shaped to broadcast along their class dimension."""
     return table.to(z.dtype).view(-1, *[1] * (z.dim() - 2))
@@ -100,7 +105,7 @@ class FocalLoss(Loss):
 
     def terms(self, z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
         log_p, q = own_class(z, y)
-        return -(q**self.gamma) * log_p
+        return -focus(q, self.gamma) * log_p
 
 
 class ClassBalancedFocalLoss(Loss):
@@ -124,7 +129,7 @@ class ClassBalancedFocalLoss(Loss):
 
     def terms(self, z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
         log_p, q = own_class(z, y)
-        return -self.balance(self.n(counts)).to(z.dtype)[y] * q**self.gamma * log_p
+        return -self.balance(self.n(counts)).to(z.dtype)[y] * focus(q, self.gamma) * log_p
 
 
 class ClassBalancedLoss(ClassBalancedFocalLoss):
