@@ -76,8 +76,8 @@ class Layout:
 
 def _decode(path: Path) -> Image.Image:
     try:
-        image = Image.open(path)
-        image.load()
+        with Image.open(path) as image:
+            image.load()
     except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
         raise ValueError(
             f"{path}: found {path.stat().st_size} bytes that cannot be decoded ({error}), expected an image"

@@ -1,10 +1,10 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
-import math
 import operator
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, SupportsIndex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,16 +22,17 @@ def _dtypes(dtypes: Iterable[torch.dtype]) -> str:
 def known(argument: str, value: Any, names: Iterable[str]) -> str:
     """``value``, if it is one of ``names``."""
     names = list(names)
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         raise ValueError(f"{argument}: got {value!r}, known: {', '.join(map(repr, names))}")
     return value
 
 
 def finite(argument: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}")
-    if not math.isfinite(value):
-        raise ValueError(f"{argument}: expected a finite number, got {value}")
+        hint = "; .item() makes a Python number of it" if hasattr(value, "item") else ""
+        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}{hint}")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{argument}: expected a finite number, got {_short(value)}")
     return float(value)
 
 
@@ -54,9 +55,20 @@ def flag(argument: str, value: Any) -> bool:
 
 
 def index(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
         raise TypeError(f"{argument}: expected an int, got {type(value).__name__}")
-    return operator.index(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{argument}: expected an int of 64 bits, got {_short(number)}")
+    return number
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def process_group(group: Any) -> Any:
@@ -67,10 +79,18 @@ def process_group(group: Any) -> Any:
 
 def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
     """A one-dimensional float64 tensor of finite numbers >= 0; detached copy of what came."""
+    if isinstance(values, Tensor):
+        tensor(argument, values)
     try:
-        v = torch.as_tensor(values).detach().to(torch.float64, copy=True)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{argument}: expected a list, array or tensor of numbers, got {values!r}") from error
+        # A list would be rounded to torch's default dtype.
+        given = torch.as_tensor(values, dtype=None if hasattr(values, "dtype") else torch.float64).detach()
+        if given.is_complex():
+            raise TypeError("complex numbers have no order")
+        v = given.to(torch.float64, copy=True)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"{argument}: expected a list, array or tensor of numbers, got {_short(values)}") from error
+    if v.is_meta:
+        raise ValueError(f"{argument}: expected numbers, got a tensor on meta, which has none")
     if v.ndim != 1 or len(v) < 2:
         raise ValueError(f"{argument}: expected one number a class, shape (L,), got shape {tuple(v.shape)}")
     if not bool(torch.isfinite(v).all()):
@@ -84,7 +104,12 @@ def weights(argument: str, values: Any) -> Tensor:
     """Class weights as a floating tensor keeps them, otherwise in torch's default dtype."""
     v = vector(argument, values)
     given = isinstance(values, Tensor) and values.is_floating_point()
-    return v.to(values.dtype if given else torch.get_default_dtype())
+    kept = v.to(values.dtype if given else torch.get_default_dtype())
+    if not bool(kept.double().isfinite().all()):
+        raise ValueError(f"{argument}: expected numbers that {_name(kept)} holds, got {v.max().item():g}")
+    if not bool(v.any()):
+        raise ValueError(f"{argument}: every weight is 0")
+    return kept
 
 
 def counts(argument: str, values: Any) -> Tensor:
@@ -96,14 +121,34 @@ def counts(argument: str, values: Any) -> Tensor:
         raise ValueError(f"{argument}: expected whole numbers of pixels, got {v.tolist()}")
     if not bool(v.any()):
         raise ValueError(f"{argument}: every count is 0")
+    if bool((v >= 2**63).any()):
+        raise ValueError(f"{argument}: expected counts below 2 ** 63, got {v.max().item():g}")
     # Through the caller's own integers: float64 would round counts above 2 ** 53.
     exact = torch.as_tensor(values).detach()
     return (v if exact.is_floating_point() else exact).to(torch.int64, copy=True)
 
 
+def tensor(argument: str, value: Any) -> None:
+    """A torch.Tensor with a place in memory for every element."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{argument}: expected a torch.Tensor, got {type(value).__name__}{_entry(value)}")
+    if value.is_nested:
+        raise TypeError(f"{argument}: expected a dense tensor, got a nested one; to_padded_tensor makes one")
+    if value.layout != torch.strided:
+        layout = str(value.layout).removeprefix("torch.").lstrip("_")
+        raise TypeError(f"{argument}: expected a dense tensor, got {layout}; to_dense makes one")
+
+
+def _entry(value: Any) -> str:
+    """The likely mistake where something around a tensor came."""
+    if hasattr(value, "__array__"):
+        return "; torch.as_tensor makes one of it"
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    return "; pass a tensor of those in it" if any(isinstance(v, Tensor) for v in inside) else ""
+
+
 def logits(z: Any) -> None:
-    if not isinstance(z, Tensor):
-        raise TypeError(f"logits: expected a torch.Tensor, got {type(z).__name__}")
+    tensor("logits", z)
     if z.dtype not in LOGITS:
         raise TypeError(f"logits: expected {_dtypes(LOGITS)}, got {_name(z)}")
     if not 3 <= z.ndim <= 5:
@@ -120,8 +165,7 @@ def _name(t: Tensor) -> str:
 
 def target(y: Any, z: Tensor) -> Tensor:
     """The target as (B, *spatial), a view; ``z`` are checked logits, which may be of another 2-D size."""
-    if not isinstance(y, Tensor):
-        raise TypeError(f"target: expected a torch.Tensor, got {type(y).__name__}")
+    tensor("target", y)
     if y.ndim == z.ndim and y.shape[:2] == z.shape[:2]:
         raise ValueError(
             f"target: expected class indices, got shape {tuple(y.shape)}, a channel for each class; "
@@ -135,7 +179,7 @@ def target(y: Any, z: Tensor) -> Tensor:
     if y.ndim == z.ndim and y.shape[1] == 1:
         y = y.squeeze(1)
     expected, got = (z.shape[0], *z.shape[2:]), tuple(y.shape)
-    if got != expected and (wrong := _mismatch(got, expected)) is not None:
+    if got != expected and (wrong := _mismatch(got, tuple(z.shape))) is not None:
         pixels = "H, W" if z.ndim == 4 else ", ".join(map(str, z.shape[2:]))
         raise ValueError(
             f"target: expected shape ({len(z)}, {pixels}) or ({len(z)}, 1, {pixels}) for logits of shape "
@@ -146,10 +190,13 @@ def target(y: Any, z: Tensor) -> Tensor:
     return y
 
 
-def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
+def _mismatch(got: tuple[int, ...], logits: tuple[int, ...]) -> str | None:
     """What is wrong with a target's shape; None if the logits can be resized to it."""
+    expected = (logits[0], *logits[2:])
+    if got == logits[1:]:
+        return ": is there no batch? pass logits[None] and target[None]"
     if len(got) != len(expected):
-        return ""
+        return ": do labels have a dimension of 1 at their end?" if got == (*expected, 1) else ""
     if got[0] != expected[0]:
         return ": another batch size"
     if len(got) != 3:
@@ -158,14 +205,17 @@ def _mismatch(got: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
         return ": there are no logits to resize"
     if got[1:] == expected[:0:-1]:
         return ": is the target transposed?"
+    if got == logits[:-1]:
+        return ": are the classes last? pass logits.movedim(-1, 1)"
     return None
 
 
 def size(value: Any, z: Tensor) -> torch.Size:
     """(H, W), or the spatial size of other checked logits, which are not resized."""
     spatial = tuple(z.shape[2:])
-    if not isinstance(value, Sequence) or len(value) != len(spatial):
-        what = "(height, width)" if len(spatial) == 2 else f"{spatial}, the size of the logits"
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != len(spatial):
+        pixels = "(height, width) such as target.shape[-2:]"
+        what = pixels if len(spatial) == 2 else f"{spatial}, the size of the logits"
         raise TypeError(f"size: expected {what}, got {value!r}")
     wanted = tuple(index("size", v) for v in value)
     if wanted != spatial:
@@ -189,7 +239,10 @@ def classes(num_classes: Any, z: Tensor) -> int:
 
 def confusion(argument: str, matrix: Any) -> Tensor:
     if not isinstance(matrix, Tensor):
-        raise TypeError(f"{argument}: expected a confusion matrix or Statistics, got {type(matrix).__name__}")
+        raise TypeError(
+            f"{argument}: expected a confusion matrix or Statistics, got {type(matrix).__name__}{_entry(matrix)}"
+        )
+    tensor(argument, matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{argument}: expected a confusion matrix (L, L), got shape {tuple(matrix.shape)}")
     return matrix

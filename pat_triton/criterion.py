@@ -91,6 +91,9 @@ class SegmentationLoss(nn.Module):
             from the logits; "auto" is one_pass, but recompute for float16 (a gradient that already
             carries 1 / pixels underflows before a GradScaler can reach it) and for "none", which with
             resized logits has no one_pass.
+            A float16 gradient is 0 up to 2^-25, loses digits below 2^-14, and is inf from 65520 on, where a
+            GradScaler skips the step. A wrong pixel's is about scale * weight / labelled pixels for a mean
+            (LDAM's ``scale`` times that), and scale * beta / (B * S) for PAT: a lone pixel overflows at 65536.
         validate: check the labels on a GPU too, at the price of a host synchronisation each call
             (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss NaN and
             the gradient of its own pixel, or of the four logits that it sees. On a CPU labels are always checked.

@@ -1,177 +1,292 @@
 """Wrong arguments: each names the argument, what came, what was expected and the likely mistake, word for word."""
 
-import re
+import functools
+import os
 
+import numpy as np
 import pytest
 import torch
+from camvid import camvid
 from cases import CPU, GPU, PATHS, Loss, example
+from PIL import Image
 
 import pat_triton as pt
+from benchmarks.data import load
+from pat_triton import metrics
+from pat_triton.adjustment import Variation
 from pat_triton.curves import Curve, Exponential
 
 Z = torch.zeros(2, 19, 4, 6)
 Y = torch.zeros(2, 4, 6, dtype=torch.int64)
-
-CONSTRUCTORS = {
-    "temperature: expected a number above 0, got 0": lambda: pt.PATLoss(temperature=0),
-    "temperature: expected a number above 0, got -1.0": lambda: pt.PATLoss(temperature=-1.0),
-    "temperature: expected a finite number, got inf": lambda: pt.PATLoss(temperature=float("inf")),
-    "temperature: expected a number, got str": lambda: pt.PATLoss(temperature="20"),
-    "temperature: expected a number other than 0, got 0": lambda: Exponential(0.0),
-    "epsilon: expected a finite number, got nan": lambda: pt.PATLoss(epsilon=float("nan")),
-    "epsilon: expected 0 with variant='release', which has none, got 0.1": lambda: pt.PATLoss(
-        epsilon=0.1, variant="release"
-    ),
-    "variant: got 'papr', known: 'paper', 'table1', 'release'": lambda: pt.PATLoss(variant="papr"),
-    "detach_weight: expected True or False, got 1": lambda: pt.PATLoss(detach_weight=1),
-    "gamma: expected 0 or more, got -0.5": lambda: pt.FocalLoss(-0.5),
-    "sigma: expected 0 or more, got -1": lambda: pt.BLVLoss(sigma=-1),
-    "distribution: got 'normal', known: 'gaussian', 'uniform', 'xavier'": lambda: pt.BLVLoss(distribution="normal"),
-    "beta: expected None or a number in [0, 1), got 1.0": lambda: pt.ClassBalancedLoss(beta=1.0),
-    "beta: expected None or a number in [0, 1), got -0.1": lambda: pt.ClassBalancedFocalLoss(beta=-0.1),
-    "max_margin: expected a number above 0, got 0": lambda: pt.LDAMLoss(max_margin=0),
-    "scale: expected a number above 0, got -30": lambda: pt.LDAMLoss(scale=-30),
-    "reduction: got 'avg', known: 'mean', 'sum', 'none'": lambda: pt.FocalLoss(reduction="avg"),
-    "reduction: got None, known: 'mean', 'sum', 'none'": lambda: pt.FocalLoss(reduction=None),
-    "backend: got 'cuda', known: 'auto', 'triton', 'torch'": lambda: pt.FocalLoss(backend="cuda"),
-    "gradient: got 'two_pass', known: 'auto', 'one_pass', 'recompute'": lambda: pt.FocalLoss(gradient="two_pass"),
-    "ignore_index: expected an int, got float": lambda: pt.FocalLoss(ignore_index=255.0),
-    "ignore_index: expected an int, got NoneType": lambda: pt.FocalLoss(ignore_index=None),
-    "loss_weight: expected a finite number, got nan": lambda: pt.FocalLoss(loss_weight=float("nan")),
-    "validate: expected True or False, got 'yes'": lambda: pt.FocalLoss(validate="yes"),
-    "align_corners: expected True or False, got None": lambda: pt.FocalLoss(align_corners=None),
-    "curve: got 'pat', known: 'cross_entropy', 'focal', 'exponential'": lambda: pt.SegmentationLoss("pat"),
-    "adjustment: expected a callable or a tuple of them, got 'ldam'": lambda: pt.SegmentationLoss(adjustment="ldam"),
-    "weights: expected a callable rule, got [1.0]": lambda: pt.SegmentationLoss(weights=[1.0]),
-    "class_counts: expected pixel counts, got [0.5, 0.25, 0.25]: frequencies, not counts": lambda: pt.LDAMLoss(
-        [0.5, 0.25, 0.25]
-    ),
-    "class_counts: expected whole numbers of pixels, got [1.5, 3.0]": lambda: pt.LDAMLoss([1.5, 3.0]),
-    "class_counts: expected numbers of 0 or more, got -1": lambda: pt.LDAMLoss([3, -1]),
-    "class_counts: every count is 0": lambda: pt.LDAMLoss([0, 0]),
-    "class_counts: expected finite numbers, got [inf, 1.0]": lambda: pt.LDAMLoss([float("inf"), 1]),
-    "class_counts: expected one number a class, shape (L,), got shape (1, 2)": lambda: pt.LDAMLoss([[1, 2]]),
-    "class_counts: expected a list, array or tensor of numbers, got 'cityscapes'": lambda: pt.LDAMLoss("cityscapes"),
-    "weight: expected numbers of 0 or more, got -2": lambda: pt.CrossEntropyLoss([1.0, -2.0]),
-    "weight: expected one number a class, shape (L,), got shape ()": lambda: pt.CrossEntropyLoss(2.0),
-    "curve: the name 'focal' is taken by Focal": lambda: pt.register(type("Mine", (Curve,), {"name": "focal"})),
-}
+LARGE = torch.zeros(2, 8, 12, dtype=torch.int64)
+JAGGED = torch.nested.nested_tensor([Z[0], Z[1]], layout=torch.jagged)
+INF, NAN = float("inf"), float("nan")
 
 
-@pytest.mark.parametrize("message", CONSTRUCTORS)
-def test_constructors(message):
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
-        CONSTRUCTORS[message]()
+class Flat(Curve):
+    name = "flat"
+
+    def __call__(self, u, p, q):
+        return -u, torch.full_like(u, -1.0)
 
 
-CALLS = {
-    "logits: expected a torch.Tensor, got list": ([1.0], Y),
-    "logits: expected float16, bfloat16, float32 or float64, got int64": (Z.long(), Y),
-    "logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape (2, 19)": (Z[..., 0, 0], Y),
-    "logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape (1, 1, 2, 19, 4, 6)": (
-        Z[None, None], Y,
-    ),
-    "logits: expected at least 2 classes in dimension 1, got shape (2, 1, 4, 6)": (Z[:, :1], Y),
-    "target: expected a torch.Tensor, got NoneType": (Z, None),
-    "target: expected uint8, int16, int32 or int64 class indices, got float32; "
-    "a map of whole numbers becomes indices by target.long()": (Z, Y.float()),
-    "target: expected uint8, int16, int32 or int64 class indices, got bool; "
-    "a map of whole numbers becomes indices by target.long()": (Z, Y.bool()),
-    "target: expected class indices, got shape (2, 19, 4, 6), a channel for each class; "
-    "a one-hot target becomes indices by target.argmax(1)": (Z, Z.long()),
-    "target: expected class indices, got shape (2, 19, 8, 12), a channel for each class; "
-    "a one-hot target becomes indices by target.argmax(1)": (Z, torch.zeros(2, 19, 8, 12)),
-    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (3, 4, 6): "
-    "another batch size": (Z, torch.cat((Y, Y[:1]))),
-    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 6, 4): "
-    "is the target transposed?": (Z, Y.transpose(1, 2)),
-    "target: expected shape (2, 4) or (2, 1, 4) for logits of shape (2, 19, 4), got (2, 8): "
-    "only logits (B, L, h, w) are resized to their target's size": (Z[..., 0], torch.zeros(2, 8, dtype=torch.int64)),
-    "target: expected shape (2, 4, 6, 1) or (2, 1, 4, 6, 1) for logits of shape (2, 19, 4, 6, 1), got (2, 8, 12, 1): "
-    "only logits (B, L, h, w) are resized to their target's size": (
-        Z[..., None], torch.zeros(2, 8, 12, 1, dtype=torch.int64),
-    ),
-    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 0, 6), got (2, 8, 12): "
-    "there are no logits to resize": (Z[:, :, :0], torch.zeros(2, 8, 12, dtype=torch.int64)),
-    "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got (2, 24)": (
-        Z, Y.flatten(1),
-    ),
-    "target: 1 labels are neither a class 0..18 nor ignore_index=255: -100 (1 pixels); "
-    "to ignore these pixels pass ignore_index=-100": (
-        Z, Y.clone().index_put_((torch.tensor(0),) * 3, torch.tensor(-100)),
-    ),
-    "target: 48 labels are neither a class 0..18 nor ignore_index=255: 19 (48 pixels); "
-    "labels that count from 1 need target - 1; if 19 means unlabelled pass ignore_index=19": (Z, Y + 19),
-    "target: 32 labels are neither a class 0..18 nor ignore_index=255: 20 (16 pixels), 33 (16 pixels); "
-    "map the data set's ids to 0..18 first, or give the logits more channels": (
-        Z, torch.tensor([0, 20, 33]).repeat(16).view(2, 4, 6).int(),
-    ),
-}  # fmt: skip
+def bad(message, act):
+    """One row: what ``act(folder)`` says; FOLDER stands for that empty folder."""
+    return [pytest.param(message, act, id=message)]
 
 
-@pytest.mark.parametrize("message", CALLS)
-@pytest.mark.parametrize("path", PATHS)
-def test_calls(message, path):
-    arguments = [a.to(path[1]) if isinstance(a, torch.Tensor) else a for a in CALLS[message]]
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
-        pt.PATLoss(backend=path[0], validate=True)(*arguments)
+def each(message, function, *arguments, **options):
+    """A row for each path, where the tensors are and which is asked for as the ``backend``."""
+
+    def act(_, backend, device):
+        moved = (a.to(device) if type(a) is torch.Tensor and not a.is_meta else a for a in arguments)
+        function(*moved, **options, backend=backend)
+
+    named = ((path.id, *path.values[0]) for path in PATHS)
+    return [
+        pytest.param(message, functools.partial(act, backend=backend, device=device), id=f"{name}: {message}")
+        for name, backend, device in named
+    ]
 
 
-def test_255_where_another_label_is_ignored():
-    message = "labels are neither a class 0..18 nor ignore_index=-1: 255 (48 pixels); to ignore these pixels pass "
-    with pytest.raises(ValueError, match=re.escape(message + "ignore_index=255")):
-        pt.FocalLoss(ignore_index=-1)(Z, Y + 255)
+def call(message, logits, target, *more, **options):
+    """A loss called with these, and made with the options."""
+    criterion = options.pop("criterion", pt.PATLoss)
+
+    def loss(*arguments, backend):
+        return criterion(**options, backend=backend, validate=True).to(GPU if backend == "triton" else CPU)(*arguments)
+
+    return each(message, loss, logits, target, *more)
 
 
-def test_options_against_the_logits():
-    with pytest.raises(ValueError, match=re.escape(
-        "ignore_index: 3 is one of the 19 classes; choose a value that is none, such as -1"
-    )):  # fmt: skip
-        pt.FocalLoss(ignore_index=3)(Z, Y)
-    for argument in ("weight", "class_counts"):
-        with pytest.raises(ValueError, match=re.escape(
-            f"{argument}: expected 19 numbers, one for each class of logits of shape (2, 19, 4, 6), got 3"
-        )):  # fmt: skip
-            pt.CrossEntropyLoss(**{argument: [1, 2, 3]})(Z, Y)
+def data(message, harm):
+    """CamVid's folder below FOLDER after ``harm``."""
+
+    def act(folder):
+        harm(camvid(folder))
+        load("camvid", folder, (32, 48), 0)
+
+    return bad(message, act)
 
 
-def test_one_pass_where_the_factor_of_each_pixel_comes_too_late():
-    criterion = pt.FocalLoss(reduction="none", gradient="one_pass")
-    with pytest.raises(ValueError, match=re.escape(
-        "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got (2, 19, 4, 6) for "
-        "(2, 8, 12): the factor of each pixel comes too late; choose 'auto' or 'recompute'"
-    )):  # fmt: skip
-        criterion(Z, torch.zeros(2, 8, 12, dtype=torch.int64))
+CLASSES = "target: expected uint8, int16, int32 or int64 class indices, got "
+LONG = "; a map of whole numbers becomes indices by target.long()"
+CHANNELS = ", a channel for each class; a one-hot target becomes indices by target.argmax(1)"
+SHAPE = "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got "
+LOGITS = "logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape "
+NUMBERS = "expected a list, array or tensor of numbers, got "
+SIZE = "size: expected (height, width) such as target.shape[-2:], got "
+FILES = "no such folder; --data camvid expects SPLIT/*.jpg and SPLITannot/*.png below --root"
+
+BAD = [
+    # Constructors: numbers.
+    *bad("temperature: expected a number above 0, got 0", lambda _: pt.PATLoss(temperature=0)),
+    *bad("temperature: expected a number above 0, got -0.0", lambda _: pt.PATLoss(temperature=-0.0)),
+    *bad("temperature: expected a number above 0, got -1.0", lambda _: pt.PATLoss(temperature=-1.0)),
+    *bad("temperature: expected a finite number, got inf", lambda _: pt.PATLoss(temperature=INF)),
+    *bad(f"temperature: expected a finite number, got 1{'0' * 199}...", lambda _: pt.PATLoss(temperature=10**400)),
+    *bad("temperature: expected a number, got str", lambda _: pt.PATLoss(temperature="20")),
+    *bad("temperature: expected a number, got list", lambda _: pt.PATLoss([20])),
+    *bad("temperature: expected a number, got complex", lambda _: pt.PATLoss(2 + 0j)),
+    *bad("temperature: expected a number, got int64; .item() makes a Python number of it",
+         lambda _: pt.PATLoss(np.int64(20))),
+    *bad("temperature: expected a number, got Tensor; .item() makes a Python number of it",
+         lambda _: pt.PATLoss(torch.tensor(20.0))),
+    *bad("temperature: expected a number other than 0, got 0", lambda _: Exponential(0.0)),
+    *bad("epsilon: expected a finite number, got nan", lambda _: pt.PATLoss(epsilon=NAN)),
+    *bad("epsilon: expected 0 with variant='release', which has none, got 0.1",
+         lambda _: pt.PATLoss(epsilon=0.1, variant="release")),
+    *bad("gamma: expected 0 or more, got -0.5", lambda _: pt.FocalLoss(-0.5)),
+    *bad("gamma: expected a number, got NoneType", lambda _: pt.FocalLoss(None)),
+    *bad("sigma: expected 0 or more, got -1", lambda _: pt.BLVLoss(sigma=-1)),
+    *bad("beta: expected None or a number in [0, 1), got 1.0", lambda _: pt.ClassBalancedLoss(beta=1.0)),
+    *bad("beta: expected None or a number in [0, 1), got -0.1", lambda _: pt.ClassBalancedFocalLoss(beta=-0.1)),
+    *bad("beta: expected a number, got bool", lambda _: pt.ClassBalancedLoss(beta=True)),
+    *bad("max_margin: expected a number above 0, got 0", lambda _: pt.LDAMLoss(max_margin=0)),
+    *bad("scale: expected a number above 0, got -30", lambda _: pt.LDAMLoss(scale=-30)),
+    *bad("loss_weight: expected a finite number, got nan", lambda _: pt.FocalLoss(loss_weight=NAN)),
+    *bad("ignore_index: expected an int, got float", lambda _: pt.FocalLoss(ignore_index=255.0)),
+    *bad("ignore_index: expected an int, got NoneType", lambda _: pt.FocalLoss(ignore_index=None)),
+    *bad("ignore_index: expected an int, got bool", lambda _: pt.FocalLoss(ignore_index=True)),
+    *bad("ignore_index: expected an int, got Tensor", lambda _: pt.FocalLoss(ignore_index=torch.tensor([1, 2]))),
+    *bad("ignore_index: expected an int of 64 bits, got 9223372036854775808",
+         lambda _: pt.FocalLoss(ignore_index=2**63)),
+    # Constructors: choices.
+    *bad("variant: got 'papr', known: 'paper', 'table1', 'release'", lambda _: pt.PATLoss(variant="papr")),
+    *bad("distribution: got 'normal', known: 'gaussian', 'uniform', 'xavier'",
+         lambda _: pt.BLVLoss(distribution="normal")),
+    *bad("reduction: got 'avg', known: 'mean', 'sum', 'none'", lambda _: pt.FocalLoss(reduction="avg")),
+    *bad("reduction: got None, known: 'mean', 'sum', 'none'", lambda _: pt.FocalLoss(reduction=None)),
+    *bad("reduction: got array([0., 0.]), known: 'mean', 'sum', 'none'",
+         lambda _: pt.FocalLoss(reduction=np.zeros(2))),
+    *bad("backend: got 'cuda', known: 'auto', 'triton', 'torch'", lambda _: pt.FocalLoss(backend="cuda")),
+    *bad("gradient: got 'two_pass', known: 'auto', 'one_pass', 'recompute'",
+         lambda _: pt.FocalLoss(gradient="two_pass")),
+    *bad("detach_weight: expected True or False, got 1", lambda _: pt.PATLoss(detach_weight=1)),
+    *bad("validate: expected True or False, got 'yes'", lambda _: pt.FocalLoss(validate="yes")),
+    *bad("align_corners: expected True or False, got None", lambda _: pt.FocalLoss(align_corners=None)),
+    *bad("curve: got 'pat', known: 'cross_entropy', 'focal', 'exponential'", lambda _: pt.SegmentationLoss("pat")),
+    *bad("curve: the name 'focal' is taken by Focal",
+         lambda _: pt.register(type("Mine", (Curve,), {"name": "focal"}))),
+    *bad("adjustment: expected a callable or a tuple of them, got 'ldam'",
+         lambda _: pt.SegmentationLoss(adjustment="ldam")),
+    *bad("weights: expected a callable rule, got [1.0]", lambda _: pt.SegmentationLoss(weights=[1.0])),
+    # Constructors: numbers of each class.
+    *bad("class_counts: expected pixel counts, got [0.5, 0.25, 0.25]: frequencies, not counts",
+         lambda _: pt.LDAMLoss([0.5, 0.25, 0.25])),
+    *bad("class_counts: expected whole numbers of pixels, got [1.5, 3.0]", lambda _: pt.LDAMLoss([1.5, 3.0])),
+    *bad("class_counts: expected numbers of 0 or more, got -1", lambda _: pt.LDAMLoss([3, -1])),
+    *bad("class_counts: every count is 0", lambda _: pt.LDAMLoss([0, -0.0])),
+    *bad("class_counts: expected finite numbers, got [inf, 1.0]", lambda _: pt.LDAMLoss([INF, 1])),
+    *bad("class_counts: expected counts below 2 ** 63, got 9.22337e+18", lambda _: pt.LDAMLoss([2**63, 1])),
+    *bad("class_counts: expected counts below 2 ** 63, got 1e+19", lambda _: pt.LDAMLoss([1e19, 1])),
+    *bad("class_counts: expected one number a class, shape (L,), got shape (1, 2)", lambda _: pt.LDAMLoss([[1, 2]])),
+    *bad("class_counts: expected one number a class, shape (L,), got shape (0,)", lambda _: pt.LDAMLoss([])),
+    *bad(f"class_counts: {NUMBERS}'cityscapes'", lambda _: pt.LDAMLoss("cityscapes")),
+    *bad(f"class_counts: {NUMBERS}['5', '6']", lambda _: pt.LDAMLoss(["5", "6"])),
+    *bad(f"class_counts: {NUMBERS}{{'road': 5, 'car': 6}}", lambda _: pt.LDAMLoss({"road": 5, "car": 6})),
+    *bad(f"class_counts: {NUMBERS}[1{'0' * 198}...", lambda _: pt.LDAMLoss([10**400, 1])),
+    *bad("class_counts: expected numbers, got a tensor on meta, which has none",
+         lambda _: pt.LDAMLoss(torch.ones(3, device="meta"))),
+    *bad("class_counts: expected a dense tensor, got sparse_coo; to_dense makes one",
+         lambda _: pt.LDAMLoss(torch.ones(3).to_sparse())),
+    *bad("weight: expected numbers of 0 or more, got -2", lambda _: pt.CrossEntropyLoss([1.0, -2.0])),
+    *bad("weight: expected finite numbers, got [nan, 1.0]", lambda _: pt.CrossEntropyLoss([NAN, 1.0])),
+    *bad("weight: every weight is 0", lambda _: pt.FocalLoss(weight=[0.0, -0.0])),
+    *bad("weight: expected numbers that float32 holds, got 1e+300", lambda _: pt.FocalLoss(weight=[1e300, 1.0])),
+    *bad("weight: expected one number a class, shape (L,), got shape ()", lambda _: pt.CrossEntropyLoss(2.0)),
+    *bad(f"weight: {NUMBERS}[1, None]", lambda _: pt.FocalLoss(weight=[1, None])),
+    *bad(f"weight: {NUMBERS}[[1, 2], [3]]", lambda _: pt.FocalLoss(weight=[[1, 2], [3]])),
+    *bad(f"weight: {NUMBERS}tensor([1.+0.j, 1.+0.j])",
+         lambda _: pt.FocalLoss(weight=torch.ones(2, dtype=torch.complex64))),
+    # Calls: what came instead of tensors.
+    *call("logits: expected a torch.Tensor, got list", [1.0], Y),
+    *call("logits: expected a torch.Tensor, got NoneType", None, Y),
+    *call("logits: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it", Z.numpy(), Y),
+    *call("logits: expected a torch.Tensor, got dict; pass a tensor of those in it", {"out": Z}, Y),
+    *call("logits: expected a torch.Tensor, got tuple; pass a tensor of those in it", (Z, Z), Y),
+    *call("logits: expected a dense tensor, got sparse_coo; to_dense makes one", Z.to_sparse(), Y),
+    *call("logits: expected a dense tensor, got a nested one; to_padded_tensor makes one", JAGGED, Y),
+    *call("logits: expected float16, bfloat16, float32 or float64, got int64", Z.long(), Y),
+    *call("logits: expected float16, bfloat16, float32 or float64, got complex64", Z.to(torch.complex64), Y),
+    *call("target: expected a torch.Tensor, got NoneType", Z, None),
+    *call("target: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it", Z, Y.numpy()),
+    *call("target: expected a dense tensor, got sparse_coo; to_dense makes one", Z, Y.to_sparse()),
+    *call(f"{CLASSES}float32{LONG}", Z, Y.float()),
+    *call(f"{CLASSES}bool{LONG}", Z, Y.bool()),
+    *call(f"{CLASSES}int8{LONG}", Z, Y.to(torch.int8)),
+    *call(f"{CLASSES}uint16{LONG}", Z, Y.to(torch.uint16)),
+    # Calls: shapes.
+    *call(f"{LOGITS}(2, 19)", Z[..., 0, 0], Y),
+    *call(f"{LOGITS}(1, 1, 2, 19, 4, 6)", Z[None, None], Y),
+    *call("logits: expected at least 2 classes in dimension 1, got shape (2, 1, 4, 6)", Z[:, :1], Y),
+    *call(f"target: expected class indices, got shape (2, 19, 4, 6){CHANNELS}", Z, Z.long()),
+    *call(f"target: expected class indices, got shape (2, 19, 8, 12){CHANNELS}", Z, torch.zeros(2, 19, 8, 12)),
+    *call(f"{SHAPE}(3, 4, 6): another batch size", Z, torch.cat((Y, Y[:1]))),
+    *call(f"{SHAPE}(2, 6, 4): is the target transposed?", Z, Y.mT),
+    *call(f"{SHAPE}(2, 4, 6, 1): do labels have a dimension of 1 at their end?", Z, Y[..., None]),
+    *call(f"{SHAPE}(2, 24)", Z, Y.flatten(1)),
+    *call("target: expected shape (19, 6) or (19, 1, 6) for logits of shape (19, 4, 6), got (4, 6): "
+          "is there no batch? pass logits[None] and target[None]", Z[0], Y[0]),
+    *call("target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 4, 6, 19), got (2, 4, 6): "
+          "are the classes last? pass logits.movedim(-1, 1)", Z.movedim(1, -1), Y),
+    *call("target: expected shape (2, 4) or (2, 1, 4) for logits of shape (2, 19, 4), got (2, 8): "
+          "only logits (B, L, h, w) are resized to their target's size", Z[..., 0], LARGE[..., 0]),
+    *call("target: expected shape (2, 4, 6, 1) or (2, 1, 4, 6, 1) for logits of shape (2, 19, 4, 6, 1), "
+          "got (2, 8, 12, 1): only logits (B, L, h, w) are resized to their target's size",
+          Z[..., None], LARGE[..., None]),
+    *call("target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 0, 6), got (2, 8, 12): "
+          "there are no logits to resize", Z[:, :, :0], LARGE),
+    *bad("target: expected on cpu like the logits, got meta", lambda _: pt.FocalLoss()(Z, Y.to("meta"))),
+    # Calls: labels.
+    *call("target: 1 labels are neither a class 0..18 nor ignore_index=255: -100 (1 pixels); "
+          "to ignore these pixels pass ignore_index=-100",
+          Z, Y.index_put((torch.tensor(0),) * 3, torch.tensor(-100))),
+    *call("target: 48 labels are neither a class 0..18 nor ignore_index=255: 19 (48 pixels); "
+          "labels that count from 1 need target - 1; if 19 means unlabelled pass ignore_index=19", Z, Y + 19),
+    *call("target: 32 labels are neither a class 0..18 nor ignore_index=255: 20 (16 pixels), 33 (16 pixels); "
+          "map the data set's ids to 0..18 first, or give the logits more channels",
+          Z, torch.tensor([0, 20, 33]).repeat(16).view(2, 4, 6).int()),
+    *call("target: 48 labels are neither a class 0..18 nor ignore_index=-1: 255 (48 pixels); "
+          "to ignore these pixels pass ignore_index=255", Z, (Y + 255).to(torch.uint8), ignore_index=-1),
+    # Calls: options against the logits.
+    *call("ignore_index: 3 is one of the 19 classes; choose a value that is none, such as -1", Z, Y, ignore_index=3),
+    *call("weight: expected 19 numbers, one for each class of logits of shape (2, 19, 4, 6), got 3",
+          Z, Y, weight=[1, 2, 3]),
+    *call("class_counts: expected 19 numbers, one for each class of logits of shape (2, 19, 4, 6), got 3",
+          Z, Y, criterion=pt.LDAMLoss, class_counts=[1, 2, 3]),
+    *bad("weight: is on meta, the logits on cpu; move the loss with criterion.to(logits.device)",
+         lambda _: pt.CrossEntropyLoss(torch.ones(19)).to("meta")(Z, Y)),
+    *bad("class_counts: is on meta, the logits on cpu; move the loss with criterion.to(logits.device)",
+         lambda _: pt.LDAMLoss(torch.ones(19)).to("meta")(Z, Y)),
+    *call("gradient: 'one_pass' with reduction='none' needs logits of their target's size, got (2, 19, 4, 6) for "
+          "(2, 8, 12): the factor of each pixel comes too late; choose 'auto' or 'recompute'",
+          Z, LARGE, reduction="none", gradient="one_pass"),
+    *call("adjustment: expected at most one variation, got two",
+          Z, Y, criterion=pt.SegmentationLoss, adjustment=(Variation(), Variation())),
+    *call("return_stats: expected True or False, got 1", Z, Y, 1),
+    *bad("curve: 'flat' has no Triton twin; give one with pat_triton.register(Flat, twin=...) or choose "
+         "backend='torch'", lambda _: pt.SegmentationLoss(Flat(), backend="triton")(Z.to(GPU), Y.to(GPU))),
+    # Evaluation.
+    *each("logits: expected a torch.Tensor, got NoneType", pt.predict, None, (8, 12)),
+    *each(f"{SIZE}8", pt.predict, Z, 8),
+    *each(f"{SIZE}(2, 8, 12)", pt.predict, Z, (2, 8, 12)),
+    *each(f"{SIZE}'ab'", pt.predict, Z, "ab"),
+    *each(f"{SIZE}array([ 8, 12])", pt.predict, Z, np.array([8, 12])),
+    *each("size: expected an int, got float", pt.predict, Z, (8.0, 12.0)),
+    *each("size: expected an int of 64 bits, got 1180591620717411303424", pt.predict, Z, (2**70, 12)),
+    *each("size: expected a height and a width above 0, got (0, 12)", pt.predict, Z, (0, 12)),
+    *each("size: expected (4,), got (8,): only logits (B, L, h, w) are resized", pt.predict, Z[..., 0], (8,)),
+    *each("size: expected (4,), the size of the logits, got (8, 12)", pt.predict, Z[..., 0], (8, 12)),
+    *each("size: got (8, 12) for logits of shape (2, 19, 0, 6): there are none to resize",
+          pt.predict, Z[:, :, :0], (8, 12)),
+    *each("align_corners: expected True or False, got None", pt.predict, Z, (8, 12), None),
+    *bad("backend: got 'cuda', known: 'auto', 'triton', 'torch'", lambda _: pt.predict(Z, (4, 6), backend="cuda")),
+    *each("num_classes: expected 19, one for each channel of logits of shape (2, 19, 4, 6), got 20",
+          pt.confusion_matrix, Z, Y, 20),
+    *each("num_classes: expected an int, got float", pt.confusion_matrix, Z, Y, 19.0),
+    *each("ignore_index: 3 is one of the 19 classes; choose a value that is none, such as -1",
+          pt.confusion_matrix, Z, Y, 19, 3),
+    *each(f"{SHAPE}(2, 6, 4): is the target transposed?", pt.confusion_matrix, Z, Y.mT, 19),
+    *bad("target: 48 labels are neither a class 0..18 nor ignore_index=255: -100 (48 pixels); "
+         "to ignore these pixels pass ignore_index=-100", lambda _: pt.confusion_matrix(Z, Y - 100, 19)),
+    *bad("counts: expected a confusion matrix or Statistics, got list", lambda _: metrics.iou([[1]])),
+    *bad("counts: expected a confusion matrix or Statistics, got ndarray; torch.as_tensor makes one of it",
+         lambda _: metrics.pixel_accuracy(np.eye(3))),
+    *bad("counts: expected a confusion matrix or Statistics, got tuple; pass a tensor of those in it",
+         lambda _: metrics.iou((Y, Y))),
+    *bad("counts: expected a confusion matrix (L, L), got shape (2, 3)", lambda _: metrics.dice(torch.zeros(2, 3))),
+    # Files.
+    *bad("--data camvid needs --root, the folder of the data set", lambda _: load("camvid", None, (32, 48), 0)),
+    *bad(f"FOLDER/none: {FILES}", lambda folder: load("camvid", folder / "none", (32, 48), 0)),
+    *data(f"FOLDER/valannot: {FILES}", lambda root: (root / "valannot").rename(root / "labels")),
+    *data("FOLDER/trainannot/1.png: no such file, expected the labels of FOLDER/train/1.jpg",
+          lambda root: (root / "trainannot/1.png").unlink()),
+    *data("FOLDER/train: no image in it, expected files *.jpg",
+          lambda root: [file.unlink() for file in (root / "train").iterdir()]),
+    *data("FOLDER/train/1.jpg: found 200 bytes that cannot be decoded (Truncated File Read), expected an image",
+          lambda root: os.truncate(root / "train/1.jpg", 200)),
+    *data("FOLDER/trainannot/1.png: found 60 bytes that cannot be decoded (image file is truncated), expected an image",
+          lambda root: os.truncate(root / "trainannot/1.png", 60)),
+    *data("FOLDER/val/0.jpg: found 0 bytes that cannot be decoded (cannot identify image file 'FOLDER/val/0.jpg'), "
+          "expected an image",
+          lambda root: os.truncate(root / "val/0.jpg", 0)),
+    *data("FOLDER/trainannot/2.png: found 10 x 20 pixels, expected 32 x 48, the size of FOLDER/train/2.jpg",
+          lambda root: Image.new("L", (20, 10)).save(root / "trainannot/2.png")),
+    *data("FOLDER/trainannot/2.png: found the label ids 77, expected those of camvid: 0 to 11",
+          lambda root: Image.new("L", (48, 32), 77).save(root / "trainannot/2.png")),
+    *data("FOLDER/trainannot/2.png: found pixels of mode RGB, expected labels of one byte a pixel",
+          lambda root: Image.new("RGB", (48, 32)).save(root / "trainannot/2.png")),
+    *data("FOLDER/trainannot: found no labelled pixel in train, expected some",
+          lambda root: [Image.new("L", (48, 32), 11).save(file) for file in (root / "trainannot").iterdir()]),
+]  # fmt: skip
 
 
-def test_two_variations():
-    from pat_triton.adjustment import Variation
-
-    with pytest.raises(ValueError, match=r"^adjustment: expected at most one variation, got two$"):
-        pt.SegmentationLoss(adjustment=(Variation(), Variation()))(Z, Y)
-
-
-def test_devices_must_match():
-    with pytest.raises(ValueError, match=re.escape("target: expected on cpu like the logits, got meta")):
-        pt.FocalLoss()(Z, Y.to("meta"))
-    criterion = pt.CrossEntropyLoss(torch.ones(19)).to("meta")
-    with pytest.raises(ValueError, match=re.escape(
-        "weight: is on meta, the logits on cpu; move the loss with criterion.to(logits.device)"
-    )):  # fmt: skip
-        criterion(Z, Y)
-
-
-def test_a_curve_without_a_twin():
-    class Flat(Curve):
-        name = "flat"
-
-        def __call__(self, u, p, q):
-            return -u, torch.full_like(u, -1.0)
-
-    with pytest.raises(ValueError, match=re.escape(
-        "curve: 'flat' has no Triton twin; give one with pat_triton.register(Flat, twin=...) or choose backend='torch'"
-    )):  # fmt: skip
-        pt.SegmentationLoss(Flat(), backend="triton")(Z.to(GPU), Y.to(GPU))
+@pytest.mark.parametrize(("message", "act"), BAD)
+def test_bad_input(message, act, tmp_path):
+    with pytest.raises((TypeError, ValueError, FileNotFoundError)) as raised:
+        act(tmp_path)
+    assert str(raised.value) == message.replace("FOLDER", str(tmp_path))
 
 
 @pytest.mark.parametrize("label", [-100, 19, 2**40])
@@ -215,4 +330,4 @@ def test_counts_keep_their_digits_and_survive_half():
     criterion = pt.LDAMLoss(counts).half().to(CPU)
     assert criterion.class_counts.dtype == torch.int64
     assert criterion.class_counts.tolist() == counts
-    assert pt.LDAMLoss([1e6, 2.0]).class_counts.tolist() == [1000000, 2]
+    assert pt.LDAMLoss([2036416525.0, 2.0]).class_counts.tolist() == [2036416525, 2]  # Cityscapes' road

@@ -9,10 +9,12 @@ from cases import (
     LOSSES,
     PATHS,
     PLANS,
+    SAME_DTYPE,
     SHAPE,
     Loss,
     assert_close,
     distance,
+    enlarged,
     example,
     expected,
     run,
@@ -110,15 +112,102 @@ def test_an_impossible_label(loss, gradient, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_nan_and_inf_propagate(value, path):
-    logits, target = example(SHAPE, torch.float32)
-    target[0, 0, 0] = 2
-    logits[0, 5, 0, 0] = value
-    loss, grad = run(Loss("PATLoss"), path, logits, target)
-    assert loss.isnan()
-    assert grad[0, :, 0, 0].isnan().all()
-    assert grad[:, :, 1:].isfinite().all()
+@pytest.mark.parametrize("gradient", PLANS)
+@pytest.mark.parametrize("source", [(4, 6), (2, 3)], ids=["dense", "resized"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nan_and_inf_propagate(loss, source, gradient, path):
+    """To the loss, the pixels that see it and their class; the prediction is argmax's, where nan is the largest."""
+    clean, target = enlarged((2, 7, *source), (4, 6), torch.float32)
+    target[target == 255] = 3
+    target[0, 1, 2] = 2
+    node = (0, 1, 2) if source == (4, 6) else (0, 0, 1)
+    where = torch.zeros(2, 1, *source)
+    where[node[0], :, node[1], node[2]] = 1
+    # Not by F.interpolate of the nan itself, which takes 0 of it into account beyond the first node.
+    spoilt = F.interpolate(where, (4, 6), mode="bilinear")[:, 0] > 0
+    best = F.interpolate(clean, (4, 6), mode="bilinear").argmax(1).masked_fill(spoilt, 5)
+    predicted = torch.stack([torch.bincount(image.flatten(), minlength=7) for image in best])
+    for value in (torch.nan, torch.inf):
+        logits = clean.clone()
+        logits[node[0], 5, node[1], node[2]] = value
+        total, grad = run(loss, path, logits, target, gradient=gradient)
+        assert total.isnan()
+        assert grad[:, :, node[1], node[2]].isnan().all(1).tolist() == [True, False]
+        assert grad[1].isfinite().all()
+        terms, _ = run(loss, path, logits, target, reduction="none")
+        assert torch.equal(terms.isnan(), spoilt)
+
+        z, y = logits.to(path[1]), target.to(path[1])
+        _, stats = loss.ours(path)(z, y, return_stats=True)
+        assert torch.equal(stats.predicted.cpu(), predicted)
+        assert stats.loss.isnan().any(1).tolist() == [True, False]
+        assert torch.equal(pat_triton.predict(z, (4, 6), backend=path[0]).cpu().long(), best)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("gradient", PLANS)
+@pytest.mark.parametrize("source", [(4, 6), (2, 3)], ids=["dense", "resized"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_impossible_classes_and_labels(loss, source, gradient, path):
+    """-inf all over a class: no share and no gradient where another is labelled, infinite loss and a finite gradient
+    where it is, none there if the class weighs nothing."""
+    logits, target = enlarged((2, 7, *source), (4, 6), torch.float32)
+    target[(target == 5) | (target == 255)] = 3
+    logits[:, 5] = -torch.inf
+    value, grad = run(loss, path, logits, target, gradient=gradient)
+    assert value.isfinite()
+    assert grad.isfinite().all() and (grad[:, 5] == 0).all()
+    # The reference's own gradient is nan at log 0.
+    low = torch.where(logits.isinf(), -1e4, logits).double()
+    truth, slope = expected(loss, low, target, on=path[1])
+    assert_close("loss", value, truth, 1e-5)
+    assert_close("gradient", grad, slope, 1e-5)
+
+    target[0, 1, 2] = 5
+    value, grad = run(loss, path, logits, target, gradient=gradient)
+    assert value == torch.inf
+    assert grad.isfinite().all()
+    assert (grad[0, 5] < 0).any() and (grad[1, 5] == 0).all()
+
+
+# To where a difference of two logits, LDAM's 30-fold too, still is a float32.
+SIZES = [
+    pytest.param(dtype, size, id=f"{dtype}-{size:g}")
+    for dtype, sizes in {
+        torch.float32: (1e-30, 1e4, 1e30, 5e36),
+        torch.float16: (6e-8, 6e4),
+        torch.bfloat16: (1e4, 5e36),
+    }.items()
+    for size in sizes
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("dtype", "size"), SIZES)
+@pytest.mark.parametrize("source", [(4, 6), (2, 3)], ids=["dense", "resized"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_logits_of_every_size(loss, source, dtype, size, path):
+    logits, target = enlarged((2, 7, *source), (4, 6))
+    logits = (logits * (size / logits.abs().max())).to(dtype)
+    truth, slope = expected(loss, logits.double(), target, on=path[1])
+    value, grad = run(loss, path, logits, target)
+    assert_close("loss", value, truth, 1e-5)
+    if loss.arguments.get("gamma") != 0.5:  # the reference's is 0 * inf where q is 0
+        assert_close("gradient", grad, slope, SAME_DTYPE[dtype])
+    assert grad.isfinite().all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("gradient", PLANS)
+@pytest.mark.parametrize("loss", CURVED)
+def test_a_difference_beyond_float32(loss, gradient, path):
+    """bfloat16 at its end: the loss is inf, as 6e38 is in float32, and the gradient is right."""
+    logits = torch.tensor([[3e38, -3e38, 0.0, -1e38]], dtype=torch.bfloat16).view(1, 4, 1)
+    target = torch.ones(1, 1, dtype=torch.int64)
+    value, grad = run(loss, path, logits, target, gradient=gradient)
+    assert value == torch.inf
+    f = run(loss, path, logits / 1e30, target)[1]
+    assert torch.equal(grad, f) and grad[0, 0] > 0 and grad[0, 1] < 0
 
 
 @pytest.mark.parametrize("path", PATHS)
