@@ -27,6 +27,16 @@ def known(argument: str, value: Any, names: Iterable[str]) -> str:
     return value
 
 
+def part(argument: str, value: Any, expected: str) -> None:
+    """One of the three parts of a loss that is a callable."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{argument}: expected {expected}, got the class {value.__name__}; {value.__name__}(...) makes one"
+        )
+    if not callable(value):
+        raise TypeError(f"{argument}: expected {expected}, got {value!r}")
+
+
 def finite(argument: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         hint = "; .item() makes a Python number of it" if hasattr(value, "item") else ""
@@ -205,7 +215,7 @@ def _mismatch(got: tuple[int, ...], logits: tuple[int, ...]) -> str | None:
         return ": there are no logits to resize"
     if got[1:] == expected[:0:-1]:
         return ": is the target transposed?"
-    if got == logits[:-1]:
+    if got == logits[:-1] and got[1] * logits[3] != got[2] * logits[2]:
         return ": are the classes last? pass logits.movedim(-1, 1)"
     return None
 

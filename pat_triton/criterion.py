@@ -134,10 +134,9 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.curve = as_curve(curve)
         self.adjustment = adjustment if isinstance(adjustment, tuple) else (adjustment,)
-        if not all(map(callable, self.adjustment)):
-            raise TypeError(f"adjustment: expected a callable or a tuple of them, got {adjustment!r}")
-        if not callable(weights):
-            raise TypeError(f"weights: expected a callable rule, got {weights!r}")
+        for part in self.adjustment:
+            checks.part("adjustment", part, "a callable or a tuple of them")
+        checks.part("weights", weights, "a callable rule")
         self.weights = weights
         self.ignore_index = checks.index("ignore_index", ignore_index)
         self.reduction = checks.known("reduction", reduction, ("mean", "sum", "none"))

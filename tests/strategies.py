@@ -61,8 +61,8 @@ def problems(draw: st.DrawFn, small: bool) -> dict[str, Any]:
     size = spatial = tuple(spatial)
     if rank == 2 and empty in (None, 0) and draw(st.sampled_from([False, True, True])):
         size = draw(st.tuples(*[st.integers(1, longest + longest // 2)] * 2))
-        if size == spatial[::-1]:  # would be taken for a transposed target
-            size = (size[0] + 1, size[1]) if size[0] != size[1] else size
+        while size in (spatial[::-1], (classes, spatial[0])) and size != spatial:
+            size = (size[0] + 1, size[1])  # it would be taken for a transposed target, or for classes that come last
     labels = draw(st.sampled_from(LABELS))
     outside = [255, -1, -100, classes, 261, 2**31, -(2**40)]
     # What goes by pixels needs logits of their size.

@@ -11,10 +11,12 @@ from cases import CPU, GPU, PATHS, Loss, example
 from PIL import Image
 
 import pat_triton as pt
+from benchmarks import checkpoint
 from benchmarks.data import load
 from pat_triton import metrics
-from pat_triton.adjustment import Variation
+from pat_triton.adjustment import LogPrior, Variation
 from pat_triton.curves import Curve, Exponential
+from pat_triton.weights import MaskSize
 
 Z = torch.zeros(2, 19, 4, 6)
 Y = torch.zeros(2, 4, 6, dtype=torch.int64)
@@ -39,8 +41,12 @@ def each(message, function, *arguments, **options):
     """A row for each path, where the tensors are and which is asked for as the ``backend``."""
 
     def act(_, backend, device):
-        moved = (a.to(device) if type(a) is torch.Tensor and not a.is_meta else a for a in arguments)
-        function(*moved, **options, backend=backend)
+        def moved(a):
+            if isinstance(a, list):
+                return [moved(item) for item in a]
+            return a.to(device) if type(a) is torch.Tensor and not a.is_meta else a
+
+        function(*map(moved, arguments), **options, backend=backend)
 
     named = ((path.id, *path.values[0]) for path in PATHS)
     return [
@@ -53,8 +59,13 @@ def call(message, logits, target, *more, **options):
     """A loss called with these, and made with the options."""
     criterion = options.pop("criterion", pt.PATLoss)
 
+    given = {name: options.pop(name) for name in ("weights", "mask_sizes") if name in options}
+
     def loss(*arguments, backend):
-        return criterion(**options, backend=backend, validate=True).to(GPU if backend == "triton" else CPU)(*arguments)
+        module = criterion(**options, backend=backend, validate=True).to(GPU if backend == "triton" else CPU)
+        device = arguments[0].device if isinstance(arguments[0], torch.Tensor) else CPU
+        moved = {name: a.to(device) if isinstance(a, torch.Tensor) else a for name, a in given.items()}
+        return module(*arguments, **moved)
 
     return each(message, loss, logits, target, *more)
 
@@ -159,12 +170,37 @@ BAD = [
     *bad(f"weight: {NUMBERS}[[1, 2], [3]]", lambda _: pt.FocalLoss(weight=[[1, 2], [3]])),
     *bad(f"weight: {NUMBERS}tensor([1.+0.j, 1.+0.j])",
          lambda _: pt.FocalLoss(weight=torch.ones(2, dtype=torch.complex64))),
+    *bad("process_group: expected a torch.distributed.ProcessGroup, 'world' or None, got 'all'",
+         lambda _: pt.FocalLoss(process_group="all")),
+    *bad("sharding: got 'columns', known: 'images', 'rows'", lambda _: pt.FocalLoss(sharding="columns")),
+    *bad("adjustment: expected a callable or a tuple of them, got the class LogPrior; LogPrior(...) makes one",
+         lambda _: pt.SegmentationLoss(adjustment=LogPrior)),
+    *bad("weights: expected a callable rule, got the class MaskSize; MaskSize(...) makes one",
+         lambda _: pt.SegmentationLoss(weights=MaskSize)),
     # Calls: what came instead of tensors.
-    *call("logits: expected a torch.Tensor, got list", [1.0], Y),
+    *call("logits: expected a torch.Tensor, got float", [1.0], Y),
+    *call("logits: got an empty list, expected one tensor or several", [], Y),
     *call("logits: expected a torch.Tensor, got NoneType", None, Y),
     *call("logits: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it", Z.numpy(), Y),
     *call("logits: expected a torch.Tensor, got dict; pass a tensor of those in it", {"out": Z}, Y),
-    *call("logits: expected a torch.Tensor, got tuple; pass a tensor of those in it", (Z, Z), Y),
+    *call("logits: expected a torch.Tensor, got tuple; pass a tensor of those in it", [(Z, Z)], Y),
+    *call("logits: expected 19 classes in each of the list, got 18", [Z, Z[:, 1:]], Y),
+    *call("weights: expected a list of logits to weigh, got logits of Tensor", Z, Y, weights=[1.0]),
+    *call("weights: expected 2 numbers, one for each of the logits, got [1.0]", [Z, Z], Y, weights=[1.0]),
+    *call("weights: expected 2 numbers, one for each of the logits, got 0.4", [Z, Z], Y, weights=0.4),
+    *call("weights: expected a finite number, got nan", [Z, Z], Y, weights=[1, NAN]),
+    *call("mask_sizes: expected a tensor of uint8, int16, int32 or int64 numbers of pixels, got float32",
+          Z, Y, mask_sizes=torch.ones(2, 19)),
+    *call("mask_sizes: expected a tensor of uint8, int16, int32 or int64 numbers of pixels, got list",
+          Z, Y, mask_sizes=[[24] * 19] * 2),
+    *call("mask_sizes: expected shape (2, 19), a number for each image and class, got (19,)",
+          Z, Y, mask_sizes=torch.full((19,), 24)),
+    *call("mask_sizes: got 23 pixels of class 0 in image 0, whose target has 24; expected those of the whole image "
+          "that it is a part of", Z, Y, mask_sizes=torch.full((2, 19), 23)),
+    *call("mask_sizes: got some, but Pixel() weighs without them; MaskSize() (PATLoss) uses them",
+          Z, Y, criterion=pt.FocalLoss, mask_sizes=torch.full((2, 19), 24)),
+    *call("process_group: torch.distributed is not initialised; call torch.distributed.init_process_group first "
+          "(under torchrun), or leave process_group=None on one process", Z, Y, process_group="world"),
     *call("logits: expected a dense tensor, got sparse_coo; to_dense makes one", Z.to_sparse(), Y),
     *call("logits: expected a dense tensor, got a nested one; to_padded_tensor makes one", JAGGED, Y),
     *call("logits: expected float16, bfloat16, float32 or float64, got int64", Z.long(), Y),
@@ -257,6 +293,11 @@ BAD = [
          lambda _: metrics.iou((Y, Y))),
     *bad("counts: expected a confusion matrix (L, L), got shape (2, 3)", lambda _: metrics.dice(torch.zeros(2, 3))),
     # Files.
+    *bad("FOLDER/checkpoint.pt: found no such file, expected a checkpoint of format 1 by python -m benchmarks train",
+         checkpoint.read),
+    *bad("FOLDER/checkpoint.pt: found 5 bytes that torch.load cannot read, expected a checkpoint of format 1 by "
+         "python -m benchmarks train",
+         lambda folder: (folder / "checkpoint.pt").write_text("whole") and checkpoint.read(folder)),
     *bad("--data camvid needs --root, the folder of the data set", lambda _: load("camvid", None, (32, 48), 0)),
     *bad(f"FOLDER/none: {FILES}", lambda folder: load("camvid", folder / "none", (32, 48), 0)),
     *data(f"FOLDER/valannot: {FILES}", lambda root: (root / "valannot").rename(root / "labels")),
