@@ -107,7 +107,7 @@ def _loss(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     *flat, reduce, one_pass, tally = rest
     problem = _problem(*flat)
     if problem.histogram is not None:
-        checks.labels(problem.histogram, target, problem.ignore_index)
+        checks.histogram(problem.histogram, target, problem.ignore_index)
     path = choose(flat[-1], logits.device)
     loss, gradient, counts = path.run(logits, target, problem, reduce=reduce, gradient=one_pass, tally=tally)
     assert loss is not None

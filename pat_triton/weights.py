@@ -105,7 +105,7 @@ class Census:
 
     def look(self, ignore_index: int) -> None:
         """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
-        checks.labels(self.histogram, self.target, ignore_index)
+        checks.histogram(self.histogram, self.target, ignore_index)
         if self._mask_sizes is not None:
             checks.large_enough(self._mask_sizes, self.sizes)
 

@@ -299,7 +299,7 @@ def test_deterministic_algorithms():
 
 def test_compiled_where_nothing_is_looked_at(monkeypatch):
     """As on a GPU: nan for a wrong label, its error only where the environment asked for it."""
-    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
     logits, target = batch(DENSE[0], GPU)
     target[1, 2, 3] = -100
     compiled = torch.compile(pat_triton.PATLoss(backend="triton"), fullgraph=True, backend="aot_eager")

@@ -335,7 +335,7 @@ def test_an_unchecked_wrong_label_is_nan_and_nothing_else(label, monkeypatch):
     """As on a GPU, where a check would synchronise: never indexed, never skipped, its own column only."""
     logits, target = example((2, 19, 4, 6), torch.float32)
     target[1, 2, 3] = label
-    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
     z = logits.to(GPU).requires_grad_()
     value = Loss("PATLoss").ours(("triton", GPU))(z, target.to(GPU))
     value.backward()
@@ -346,7 +346,7 @@ def test_an_unchecked_wrong_label_is_nan_and_nothing_else(label, monkeypatch):
 
 
 def test_validation_by_the_environment(monkeypatch):
-    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
     criterion = Loss("PATLoss").ours(("triton", GPU))
     assert criterion(Z.to(GPU), Y.to(GPU) - 7).isnan()
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")

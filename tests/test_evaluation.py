@@ -187,7 +187,7 @@ def test_an_unchecked_wrong_label_spoils_every_metric(monkeypatch):
     logits, target = example((2, 7, 9, 13))
     good = confusion_matrix(logits.to(GPU), target.to(GPU), 7, backend="triton")
     target[0, 3, 3] = 7
-    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
     matrix = confusion_matrix(logits.to(GPU), target.to(GPU), 7, backend="triton") + 1_000_000 * good
     assert (matrix < 0).all()
     _, stats = Loss("PATLoss").ours(("triton", GPU))(logits.to(GPU), target.to(GPU), return_stats=True)

@@ -104,7 +104,7 @@ def test_mask_sizes_that_are_too_small(monkeypatch):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         pat_triton.PATLoss()(logits, target, mask_sizes=sizes)
-    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
     assert pat_triton.PATLoss()(logits, target, mask_sizes=sizes).isnan()
 
 

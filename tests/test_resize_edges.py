@@ -76,7 +76,7 @@ def test_nan_is_seen_by_its_cells_only(plan, path):
 def test_an_unchecked_wrong_label_is_nan_around_it_and_nothing_else(classes, label, monkeypatch):
     logits, target = enlarged((1, classes, 6, 8), (24, 32), torch.float32)
     target[0, 9, 13] = label if label != 19 else classes
-    monkeypatch.setattr("pat_triton.checks.CHECKED_DEVICES", ())
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
     value, grad = run(PAT, ("triton", GPU), logits, target)
     assert value.isnan()
     nan = torch.zeros(6, 8, dtype=torch.bool)

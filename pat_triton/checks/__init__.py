@@ -1,0 +1,38 @@
+"""Arguments checked where they enter; every message names the argument, what came, what was expected."""
+
+from .labels import counted, histogram, looks_at_labels, spoil, wrong_labels
+from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
+from .tables import counts, large_enough, mask_sizes, per_class, vector, weights
+from .tensors import LABELS, LOGITS, alike, classes, confusion, heads, ignored, logits, size, target
+
+__all__ = [
+    "LABELS",
+    "LOGITS",
+    "alike",
+    "classes",
+    "confusion",
+    "counted",
+    "counts",
+    "finite",
+    "flag",
+    "heads",
+    "histogram",
+    "ignored",
+    "index",
+    "known",
+    "large_enough",
+    "logits",
+    "looks_at_labels",
+    "mask_sizes",
+    "non_negative",
+    "part",
+    "per_class",
+    "positive",
+    "process_group",
+    "size",
+    "spoil",
+    "target",
+    "vector",
+    "weights",
+    "wrong_labels",
+]

@@ -1,0 +1,52 @@
+"""What the labels hold; to look at them on a GPU is to wait for it."""
+
+import os
+
+import torch
+from torch import Tensor
+
+# Where looking at the labels costs no synchronisation with the host.
+CHECKED_DEVICES = ("cpu",)
+
+
+def looks_at_labels(device: torch.device, validate: bool = False) -> bool:
+    """Whether wrong labels are named; else they make the result nan."""
+    return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
+
+
+def spoil(counts: Tensor, wrong: Tensor) -> Tensor:
+    """Counts made negative where ``wrong``, and with them their sums of up to 10 ** 13 pixels."""
+    return counts - wrong * (1 << 44)
+
+
+def histogram(counts: Tensor, y: Tensor, ignore_index: int) -> None:
+    """A target by its histogram (B, L + 1)."""
+    if bool(counts[:, -1].any()):
+        raise wrong_labels(y, counts.shape[1] - 1, ignore_index)
+
+
+def counted(confusion: Tensor, y: Tensor, ignore_index: int) -> None:
+    """A target by its counts (L + 2, L), the last row of which is of labels that are neither a class nor ignored."""
+    if bool(confusion[-1].any()):
+        raise wrong_labels(y, confusion.shape[1], ignore_index)
+
+
+def wrong_labels(y: Tensor, classes: int, ignore_index: int) -> ValueError:
+    """The error for a target known to hold labels that are neither a class nor ignored."""
+    y = y.to(torch.int64)
+    values, numbers = y[((y < 0) | (y >= classes)) & (y != ignore_index)].unique(return_counts=True)
+    found = list(zip(values.tolist(), numbers.tolist(), strict=True))
+    listed = ", ".join(f"{value} ({number} pixels)" for value, number in found[:5])
+    more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
+    return ValueError(
+        f"target: {int(numbers.sum())} labels are neither a class 0..{classes - 1} nor "
+        f"ignore_index={ignore_index}: {listed}{more}; {_likely(values.tolist(), classes)}"
+    )
+
+
+def _likely(values: list[int], classes: int) -> str:
+    if values in ([-100], [-1], [255]):
+        return f"to ignore these pixels pass ignore_index={values[0]}"
+    if values == [classes]:
+        return f"labels that count from 1 need target - 1; if {classes} means unlabelled pass ignore_index={classes}"
+    return f"map the data set's ids to 0..{classes - 1} first, or give the logits more channels"

@@ -1,0 +1,76 @@
+"""Names, numbers, flags and objects that a constructor or a call is given."""
+
+import operator
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import torch.distributed as dist
+
+
+def known(argument: str, value: Any, names: Iterable[str]) -> str:
+    """``value``, if it is one of ``names``."""
+    names = list(names)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{argument}: got {value!r}, known: {', '.join(map(repr, names))}")
+    return value
+
+
+def part(argument: str, value: Any, expected: str) -> None:
+    """One of the three parts of a loss that is a callable."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{argument}: expected {expected}, got the class {value.__name__}; {value.__name__}(...) makes one"
+        )
+    if not callable(value):
+        raise TypeError(f"{argument}: expected {expected}, got {value!r}")
+
+
+def finite(argument: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        hint = "; .item() makes a Python number of it" if hasattr(value, "item") else ""
+        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}{hint}")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{argument}: expected a finite number, got {short(value)}")
+    return float(value)
+
+
+def positive(argument: str, value: Any) -> float:
+    if finite(argument, value) <= 0:
+        raise ValueError(f"{argument}: expected a number above 0, got {value}")
+    return float(value)
+
+
+def non_negative(argument: str, value: Any) -> float:
+    if finite(argument, value) < 0:
+        raise ValueError(f"{argument}: expected 0 or more, got {value}")
+    return float(value)
+
+
+def flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument}: expected True or False, got {value!r}")
+    return value
+
+
+def index(argument: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{argument}: expected an int, got {type(value).__name__}")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{argument}: expected an int of 64 bits, got {short(number)}")
+    return number
+
+
+def short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def process_group(group: Any) -> Any:
+    if group is None or group == "world" or (dist.is_available() and isinstance(group, dist.ProcessGroup)):
+        return group
+    raise TypeError(f"process_group: expected a torch.distributed.ProcessGroup, 'world' or None, got {group!r}")

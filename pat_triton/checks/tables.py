@@ -1,0 +1,103 @@
+"""A number for each class, or for each image and class."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .scalars import short
+from .tensors import LABELS, dtype_name, dtype_names, tensor
+
+
+def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
+    """A one-dimensional float64 tensor of finite numbers >= 0; detached copy of what came."""
+    if isinstance(values, Tensor):
+        tensor(argument, values)
+    try:
+        # A list would be rounded to torch's default dtype.
+        given = torch.as_tensor(values, dtype=None if hasattr(values, "dtype") else torch.float64).detach()
+        if given.is_complex():
+            raise TypeError("complex numbers have no order")
+        v = given.to(torch.float64, copy=True)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"{argument}: expected a list, array or tensor of numbers, got {short(values)}") from error
+    if v.is_meta:
+        raise ValueError(f"{argument}: expected numbers, got a tensor on meta, which has none")
+    if v.ndim != 1 or len(v) < 2:
+        raise ValueError(f"{argument}: expected one number a class, shape (L,), got shape {tuple(v.shape)}")
+    if not bool(torch.isfinite(v).all()):
+        raise ValueError(f"{argument}: expected finite numbers, got {v.tolist()}")
+    if bool((v < 0).any()):
+        raise ValueError(f"{argument}: expected numbers of 0 or more, got {v.min().item():g}")
+    return v
+
+
+def weights(argument: str, values: Any) -> Tensor:
+    """Class weights as a floating tensor keeps them, otherwise in torch's default dtype."""
+    v = vector(argument, values)
+    given = isinstance(values, Tensor) and values.is_floating_point()
+    kept = v.to(values.dtype if given else torch.get_default_dtype())
+    if not bool(kept.double().isfinite().all()):
+        raise ValueError(f"{argument}: expected numbers that {dtype_name(kept)} holds, got {v.max().item():g}")
+    if not bool(v.any()):
+        raise ValueError(f"{argument}: every weight is 0")
+    return kept
+
+
+def counts(argument: str, values: Any) -> Tensor:
+    """Pixels per class as int64; refuses frequencies."""
+    v = vector(argument, values)
+    if bool(((v > 0) & (v < 1)).any()):
+        raise ValueError(f"{argument}: expected pixel counts, got {v.tolist()}: frequencies, not counts")
+    if bool((v != v.floor()).any()):
+        raise ValueError(f"{argument}: expected whole numbers of pixels, got {v.tolist()}")
+    if not bool(v.any()):
+        raise ValueError(f"{argument}: every count is 0")
+    if bool((v >= 2**63).any()):
+        raise ValueError(f"{argument}: expected counts below 2 ** 63, got {v.max().item():g}")
+    # Through the caller's own integers: float64 would round counts above 2 ** 53.
+    exact = torch.as_tensor(values).detach()
+    return (v if exact.is_floating_point() else exact).to(torch.int64, copy=True)
+
+
+def per_class(argument: str, table: Tensor | None, z: Tensor) -> None:
+    """An [L] buffer against the logits it is used with."""
+    if table is None:
+        return
+    if len(table) != z.shape[1]:
+        raise ValueError(
+            f"{argument}: expected {z.shape[1]} numbers, one for each class of logits of shape "
+            f"{tuple(z.shape)}, got {len(table)}"
+        )
+    if table.device != z.device:
+        raise ValueError(
+            f"{argument}: is on {table.device}, the logits on {z.device}; "
+            "move the loss with criterion.to(logits.device)"
+        )
+
+
+def mask_sizes(sizes: Any, z: Tensor) -> None:
+    if sizes is None:
+        return
+    if not isinstance(sizes, Tensor) or sizes.dtype not in LABELS:
+        got = dtype_name(sizes) if isinstance(sizes, Tensor) else type(sizes).__name__
+        raise TypeError(f"mask_sizes: expected a tensor of {dtype_names(LABELS)} numbers of pixels, got {got}")
+    if sizes.shape != z.shape[:2]:
+        raise ValueError(
+            f"mask_sizes: expected shape {tuple(z.shape[:2])}, a number for each image and class, "
+            f"got {tuple(sizes.shape)}"
+        )
+    if sizes.device != z.device:
+        raise ValueError(f"mask_sizes: expected on {z.device} like the logits, got {sizes.device}")
+
+
+def large_enough(mask_sizes: Tensor, sizes: Tensor) -> None:
+    """Given mask sizes against the pixels that there are, both (B, L)."""
+    wrong = (mask_sizes < sizes).nonzero()
+    if len(wrong):
+        b, c = wrong[0].tolist()
+        raise ValueError(
+            f"mask_sizes: got {int(mask_sizes[b, c])} pixels of class {c} in image {b}, whose target has "
+            f"{int(sizes[b, c])}; expected those of the whole image that it is a part of"
+        )

@@ -1,0 +1,165 @@
+"""Tensors of a call against each other: kinds, shapes, dtypes and devices, but nothing that they hold."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .scalars import finite, index
+
+LOGITS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LABELS = (torch.uint8, torch.int16, torch.int32, torch.int64)
+
+
+def dtype_names(dtypes: Iterable[torch.dtype]) -> str:
+    *most, last = (str(d).removeprefix("torch.") for d in dtypes)
+    return f"{', '.join(most)} or {last}"
+
+
+def dtype_name(t: Tensor) -> str:
+    return str(t.dtype).removeprefix("torch.")
+
+
+def tensor(argument: str, value: Any) -> None:
+    """A torch.Tensor with a place in memory for every element."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{argument}: expected a torch.Tensor, got {type(value).__name__}{entry(value)}")
+    if value.is_nested:
+        raise TypeError(f"{argument}: expected a dense tensor, got a nested one; to_padded_tensor makes one")
+    if value.layout != torch.strided:
+        layout = str(value.layout).removeprefix("torch.").lstrip("_")
+        raise TypeError(f"{argument}: expected a dense tensor, got {layout}; to_dense makes one")
+
+
+def entry(value: Any) -> str:
+    """The likely mistake where something around a tensor came."""
+    if hasattr(value, "__array__"):
+        return "; torch.as_tensor makes one of it"
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    return "; pass a tensor of those in it" if any(isinstance(v, Tensor) for v in inside) else ""
+
+
+def logits(z: Any) -> None:
+    tensor("logits", z)
+    if z.dtype not in LOGITS:
+        raise TypeError(f"logits: expected {dtype_names(LOGITS)}, got {dtype_name(z)}")
+    if not 3 <= z.ndim <= 5:
+        raise ValueError(
+            f"logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape {tuple(z.shape)}"
+        )
+    if z.shape[1] < 2:
+        raise ValueError(f"logits: expected at least 2 classes in dimension 1, got shape {tuple(z.shape)}")
+
+
+def target(y: Any, z: Tensor) -> Tensor:
+    """The target as (B, *spatial), a view; ``z`` are checked logits, which may be of another 2-D size."""
+    tensor("target", y)
+    if y.ndim == z.ndim and y.shape[:2] == z.shape[:2]:
+        raise ValueError(
+            f"target: expected class indices, got shape {tuple(y.shape)}, a channel for each class; "
+            "a one-hot target becomes indices by target.argmax(1)"
+        )
+    if y.dtype not in LABELS:
+        raise TypeError(
+            f"target: expected {dtype_names(LABELS)} class indices, got {dtype_name(y)}; "
+            "a map of whole numbers becomes indices by target.long()"
+        )
+    if y.ndim == z.ndim and y.shape[1] == 1:
+        y = y.squeeze(1)
+    expected, got = (z.shape[0], *z.shape[2:]), tuple(y.shape)
+    if got != expected and (wrong := _mismatch(got, tuple(z.shape))) is not None:
+        pixels = "H, W" if z.ndim == 4 else ", ".join(map(str, z.shape[2:]))
+        raise ValueError(
+            f"target: expected shape ({len(z)}, {pixels}) or ({len(z)}, 1, {pixels}) for logits of shape "
+            f"{tuple(z.shape)}, got {got}{wrong}"
+        )
+    if y.device != z.device:
+        raise ValueError(f"target: expected on {z.device} like the logits, got {y.device}")
+    return y
+
+
+def _mismatch(got: tuple[int, ...], logits: tuple[int, ...]) -> str | None:
+    """What is wrong with a target's shape; None if the logits can be resized to it."""
+    expected = (logits[0], *logits[2:])
+    if got == logits[1:]:
+        return ": is there no batch? pass logits[None] and target[None]"
+    if len(got) != len(expected):
+        return ": do labels have a dimension of 1 at their end?" if got == (*expected, 1) else ""
+    if got[0] != expected[0]:
+        return ": another batch size"
+    if len(got) != 3:
+        return ": only logits (B, L, h, w) are resized to their target's size"
+    if 0 in expected[1:]:
+        return ": there are no logits to resize"
+    if got[1:] == expected[:0:-1]:
+        return ": is the target transposed?"
+    if got == logits[:-1] and got[1] * logits[3] != got[2] * logits[2]:
+        return ": are the classes last? pass logits.movedim(-1, 1)"
+    return None
+
+
+def size(value: Any, z: Tensor) -> torch.Size:
+    """(H, W), or the spatial size of other checked logits, which are not resized."""
+    spatial = tuple(z.shape[2:])
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != len(spatial):
+        pixels = "(height, width) such as target.shape[-2:]"
+        what = pixels if len(spatial) == 2 else f"{spatial}, the size of the logits"
+        raise TypeError(f"size: expected {what}, got {value!r}")
+    wanted = tuple(index("size", v) for v in value)
+    if wanted != spatial:
+        if len(spatial) != 2:
+            raise ValueError(f"size: expected {spatial}, got {wanted}: only logits (B, L, h, w) are resized")
+        if min(wanted) < 1:
+            raise ValueError(f"size: expected a height and a width above 0, got {wanted}")
+        if 0 in spatial:
+            raise ValueError(f"size: got {wanted} for logits of shape {tuple(z.shape)}: there are none to resize")
+    return torch.Size(wanted)
+
+
+def classes(num_classes: Any, z: Tensor) -> int:
+    if index("num_classes", num_classes) != z.shape[1]:
+        raise ValueError(
+            f"num_classes: expected {z.shape[1]}, one for each channel of logits of shape {tuple(z.shape)}, "
+            f"got {num_classes}"
+        )
+    return int(num_classes)
+
+
+def confusion(argument: str, matrix: Any) -> Tensor:
+    if not isinstance(matrix, Tensor):
+        raise TypeError(
+            f"{argument}: expected a confusion matrix or Statistics, got {type(matrix).__name__}{entry(matrix)}"
+        )
+    tensor(argument, matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{argument}: expected a confusion matrix (L, L), got shape {tuple(matrix.shape)}")
+    return matrix
+
+
+def ignored(ignore_index: int, classes: int) -> None:
+    if 0 <= ignore_index < classes:
+        raise ValueError(
+            f"ignore_index: {ignore_index} is one of the {classes} classes; choose a value that is none, such as -1"
+        )
+
+
+def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:
+    """Logits, one or several of one batch, and a weight for each."""
+    if not isinstance(logits, list | tuple):
+        if weights is not None:
+            raise TypeError(f"weights: expected a list of logits to weigh, got logits of {type(logits).__name__}")
+        return [logits], [1.0]
+    if not logits:
+        raise ValueError("logits: got an empty list, expected one tensor or several")
+    if weights is None:
+        return list(logits), [1.0] * len(logits)
+    if not isinstance(weights, list | tuple) or len(weights) != len(logits):
+        raise ValueError(f"weights: expected {len(logits)} numbers, one for each of the logits, got {weights!r}")
+    return list(logits), [finite("weights", w) for w in weights]
+
+
+def alike(head: Tensor, first: Tensor) -> None:
+    """Auxiliary logits, checked by themselves, against the first of their list."""
+    if head.shape[1] != first.shape[1]:
+        raise ValueError(f"logits: expected {first.shape[1]} classes in each of the list, got {head.shape[1]}")
