@@ -1,25 +1,16 @@
-"""torch.compile, operators, tensors without numbers, and the transforms that are refused."""
+"""torch.compile, CUDA graphs, deterministic algorithms, and the transforms that are refused."""
 
 import re
 import shutil
 
 import pytest
 import torch
-from cases import EXACT, GPU, LOSSES, PATHS, WEIGHT, Loss, assert_close, enlarged, example
+from cases import EXACT, GPU, LOSSES, PATHS, WEIGHT, Loss, assert_close, example
+from steps import CLASSES, DENSE, EVERY, INTERPRETED, RESIZED, batch
 from torch._dynamo.utils import counters
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 import pat_triton
-from pat_triton import library
 
-CLASSES = 7
-# Of a step: images, logits, labels. No size in common, as augmentation makes them; small, for the interpreter.
-DENSE = [((2, 3, 5), (3, 5)), ((3, 4, 2), (4, 2)), ((4, 5, 7), (5, 7))]
-RESIZED = [((2, 4, 3), (5, 6)), ((3, 4, 2), (3, 7)), ((4, 3, 5), (6, 4))]
-# All losses on each path; one in the interpreter, which is slow and sees what the torch path's operators see.
-INTERPRETED = ("triton", torch.device("cpu"))
-EVERY = [(row.values[0], path.values[0]) for row in LOSSES for path in PATHS]
-EVERY = [(loss, path) for loss, path in EVERY if path != INTERPRETED or loss == Loss("PATLoss")]
 STEPS = [pytest.param(DENSE, id="dense"), pytest.param(RESIZED, id="resized")]
 
 
@@ -31,12 +22,6 @@ def fresh():
     """And torch's own use of what it deprecates is not an error."""
     torch._dynamo.reset()
     counters.clear()
-
-
-def batch(step, device, dtype=torch.float32):
-    (images, *source), size = step
-    logits, target = enlarged((images, CLASSES, *source), size, dtype)
-    return logits.to(device).requires_grad_(), target.to(device)
 
 
 def outcome(criterion, logits, target, seed=3):
@@ -139,88 +124,6 @@ def test_wrong_arguments_while_compiling():
     logits, target = batch(DENSE[0], torch.device("cpu"))
     with pytest.raises(RuntimeError, match=re.escape("target: expected uint8, int16, int32 or int64 class indices")):
         compiled(logits, target.float())
-
-
-CHECKED = [
-    (name, path.values[0], step)
-    for name in ("PATLoss", "LDAMLoss", "BLVLoss", "BalancedSoftmaxLoss")
-    for path in PATHS
-    for step in (DENSE[0], RESIZED[0])
-    if path.values[0] != INTERPRETED or (name, step) in (("BLVLoss", DENSE[0]), ("PATLoss", RESIZED[0]))
-]
-
-
-def problem(path, step, loss):
-    """The arguments of the loss operator as a call makes them."""
-    logits, target = batch(step, path[1])
-    seen = []
-    criterion = loss.ours(path)
-    operators = library.Operators(path[0])
-    operators.run = lambda z, y, problem, **_: seen.append(problem) or pat_triton.problem.Result(z.sum(), None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pat_triton.criterion.route", lambda *_: operators)
-        criterion(logits, target)
-    return logits, target, library._flat(seen[0], path[0])
-
-
-@pytest.mark.parametrize(("name", "path", "step"), CHECKED)
-def test_opcheck(name, path, step):
-    """Schema, fake, autograd registration and tracing of every operator; every table is in one of these losses."""
-    ops, check = torch.ops.pat_triton, torch.library.opcheck
-    logits, target, flat = problem(path, step, Loss(name))
-    for options in ((True, False, False), (False, False, True), (True, True, True)):
-        check(ops.loss, (logits, target, *flat, *options))
-    check(ops.gradient, (torch.tensor(0.5, device=path[1]), logits.detach(), target, *flat))
-    check(ops.histogram, (target, CLASSES, 255, path[0]))
-    check(ops.predict, (logits.detach(), target.shape[1:], True, path[0]))
-    check(ops.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, 255, path[0]))
-    assert {op._name for op in library.OPERATORS} == {"loss", "gradient", "histogram", "predict", "confusion"}
-
-
-@pytest.mark.parametrize("layout", ["channels_last", "crop", "expanded"])
-@pytest.mark.parametrize("path", PATHS)
-def test_opcheck_strides(layout, path):
-    """What a fake says of strides is what comes."""
-    logits, target, flat = problem(path, DENSE[0], Loss("PATLoss"))
-    logits = logits.detach()
-    z = {
-        "channels_last": logits.contiguous(memory_format=torch.channels_last),
-        "crop": torch.nn.functional.pad(logits, (2, 1, 1, 1))[..., 1:-1, 2:-1],
-        "expanded": logits[:1].expand_as(logits),
-    }[layout]
-    torch.library.opcheck(torch.ops.pat_triton.loss, (z, target, *flat, True, True, False))
-    torch.library.opcheck(torch.ops.pat_triton.gradient, (torch.ones((), device=path[1]), z, target, *flat))
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_tensors_without_numbers(loss):
-    """FakeTensor and meta: shapes, dtypes and devices of what would come, backward included."""
-    criterion = loss.ours(("auto", torch.device("cpu")))
-    logits, target = example((2, 7, 9, 13), torch.float16)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        z, y = mode.from_tensor(logits).requires_grad_(), mode.from_tensor(target)
-        value = criterion(z, y)
-        value.backward()
-        assert (value.shape, value.dtype, z.grad.dtype, z.grad.shape) == ((), torch.float32, z.dtype, z.shape)
-        assert pat_triton.predict(z, (18, 26)).shape == (2, 18, 26)
-    meta = loss.ours(("auto", torch.device("meta")), reduction="none")
-    z = torch.zeros(2, 7, 4, 5, device="meta", requires_grad=True)
-    value, statistics = meta(z, torch.empty(2, 8, 9, dtype=torch.uint8, device="meta"), return_stats=True)
-    value.sum().backward()
-    assert value.shape == (2, 8, 9) and z.grad.shape == z.shape and statistics.loss.shape == (2, 7)
-
-
-def test_an_unregistered_curve_cannot_be_compiled():
-    class Flat(pat_triton.Curve):
-        name = "flat"
-
-        def __call__(self, u, p, q):
-            return -u, torch.full_like(u, -1.0)
-
-    with pytest.raises(ValueError, match=r"^curve: got 'flat', known: 'cross_entropy', 'focal', 'exponential'$"):
-        pat_triton.SegmentationLoss(Flat())(
-            torch.empty(1, 3, 4, device="meta"), torch.empty(1, 4, device="meta").long()
-        )
 
 
 def test_transforms_are_refused():
