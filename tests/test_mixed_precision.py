@@ -90,9 +90,8 @@ def floor(truth, dtype, path):
     return error(truth.to(dtype).double(), truth)
 
 
-# 4,194,304 pixels. Four classes fill a tile of the kernels and keep the truth, several float64 copies, at
-# 128 MiB each. Resized, rows are long and few, because the interpreter walks down them one by one.
-MANY = {"dense": ((2048, 2048), (2048, 2048)), "resized": ((16, 16384), (64, 65536))}
+# 4,194,304 pixels. Four classes keep the truth, several float64 copies, at 128 MiB each.
+MANY = {"dense": ((2048, 2048), (2048, 2048)), "resized": ((512, 512), (2048, 2048))}
 
 
 @pytest.fixture
@@ -109,14 +108,17 @@ def quick(monkeypatch):
 @pytest.mark.parametrize("loss", [CE, PAT], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("many", MANY)
 def test_fp16_gradients_of_4_million_pixels(many, loss, path):
-    """As exact as float16 is, 2e-4; made before the scale arrives they lose 0.5 to 10 %."""
-    source, size = MANY[many]
-    logits, target = enlarged((1, 4, *source), size, torch.float16)
-    _, truth = expected(loss, logits.double(), target, upstream=SCALE.double())
-    _, grad = run(loss, path, logits, target, upstream=SCALE)
+    """As exact as float16 is, 2e-4; made before the scale arrives they lose 0.5 to 10 %. The interpreter takes
+    minutes for so many: there 1 in 64, each with a weight that makes its gradient as small."""
+    few = 8 if path[0] == "triton" and kernels.INTERPRETED else 1
+    source, size = ([n // few for n in extents] for extents in MANY[many])
+    options = {"loss_weight": few**-2.0}
+    logits, target = enlarged((1, 4, *source), tuple(size), torch.float16)
+    _, truth = expected(loss, logits.double(), target, upstream=SCALE.double(), **options)
+    _, grad = run(loss, path, logits, target, upstream=SCALE, **options)
     assert error(grad, truth) < 1e-3
     assert error(grad, truth) < 1.05 * floor(truth, torch.float16, path)
-    _, early = run(loss, path, logits, target, gradient="one_pass")
+    _, early = run(loss, path, logits, target, gradient="one_pass", **options)
     assert error(early * SCALE, truth) > 4e-3
 
 
