@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 # The same examples every time, in CI; and many others: ``pytest --hypothesis-profile=thorough --hypothesis-seed=1``.
 settings.register_profile(
     "quick",
-    max_examples=60,
+    max_examples=5,
     derandomize=True,
     database=None,
     deadline=None,
@@ -25,7 +25,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.register_profile(
-    "thorough", settings.get_profile("quick"), max_examples=2000, derandomize=False, print_blob=True
+    "thorough", settings.get_profile("quick"), max_examples=200, derandomize=False, print_blob=True
 )
 settings.load_profile("quick")
 
