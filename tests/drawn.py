@@ -176,7 +176,7 @@ class Case:
         with pytest.MonkeyPatch.context() as patch:
             if (n := self.cut) is not None:
                 patch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(n, n, 1, 1))
-                patch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(n, n, 2, n // 2, 1))
+                patch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(n, 32 // n, 2, 32 // n, 1))
                 for name in ("HISTOGRAM_PIXELS", "TALLY_PIXELS", "RESCALE_ELEMENTS"):
                     patch.setattr(tiles, name, 8 * n)
                 patch.setattr("pat_triton.eager.source.CPU_CHUNK", 16 * n)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 LABELS = [torch.int64, torch.uint8, torch.int16, torch.int32]
 LOGITS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
-# What has no offset or margin of its own, so that an adjustment of the logits comes before all of it.
+# What has no offset or margin of its own, so that an adjustment of the logits comes before all of it, and the others.
 OPEN = ["CrossEntropyLoss", "FocalLoss", "ClassBalancedLoss", "ClassBalancedFocalLoss", "PATLoss", "BLVLoss"]
+NAMES = [*OPEN, "BalancedSoftmaxLoss", "LDAMLoss"]
 
 
 @st.composite
-def losses(draw: st.DrawFn, classes: int) -> dict[str, Any]:
-    """A loss, its parameters and what is adjusted before it."""
-    name = draw(st.sampled_from([*OPEN, "BalancedSoftmaxLoss", "LDAMLoss", "PATLoss"]))  # PAT is three
+def losses(draw: st.DrawFn, name: str, classes: int) -> dict[str, Any]:
+    """A loss's parameters and what is adjusted before it."""
     gamma = st.sampled_from([2.0, 0.0, 0.5, 1.0, 5.0])
     beta = st.sampled_from([None, 0.0, 0.9, 0.9999])
     parameters = {
@@ -49,26 +49,22 @@ def losses(draw: st.DrawFn, classes: int) -> dict[str, Any]:
 
 
 @st.composite
-def problems(draw: st.DrawFn, small: bool) -> dict[str, Any]:
+def problems(draw: st.DrawFn, classes: int, resized: bool, small: bool) -> dict[str, Any]:
     """Shapes, dtypes and what the tensors hold; ``small`` for the interpreter, where a program costs milliseconds."""
-    few, many = [3, 2, 4, 5, 7, 8, 9, 17], [19, 33, 40, 150, 257, 1100]
-    classes = draw(st.sampled_from(few if small else few + many))
-    rank = draw(st.sampled_from([2, 2, 2, 1, 3]))
-    longest = 3 if classes > 40 or rank == 3 else 4 if small else 12
+    rank = 2 if resized else draw(st.sampled_from([2, 1, 3]))
+    longest = 3 if classes > 40 or rank == 3 or small else 12
     extents = draw(st.tuples(st.integers(1, 2 if small else 3), *[st.integers(1, longest)] * rank))
-    empty = draw(st.sampled_from([None] * 20 + [*range(rank + 1)]))  # a dimension
+    empty = draw(st.sampled_from([None] * 20 + [0] + [*range(1, rank + 1)] * (not resized)))  # a dimension
     images, *spatial = (0 if d == empty else n for d, n in enumerate(extents))
-    size = spatial = tuple(spatial)
-    if rank == 2 and empty in (None, 0) and draw(st.sampled_from([False, True, True])):
-        size = draw(st.tuples(*[st.integers(1, longest + longest // 2)] * 2))
-        while size in (spatial[::-1], (classes, spatial[0])) and size != spatial:
-            size = (size[0] + 1, size[1])  # it would be taken for a transposed target, or for classes that come last
+    spatial = tuple(spatial)
+    size = draw(st.tuples(*[st.integers(1, 2 * longest)] * 2)) if resized else spatial
+    # The same, what would be a transposed target, or classes that come last.
+    while resized and size in (spatial, spatial[::-1], (classes, spatial[0])):
+        size = (size[0] + 1, size[1])
     labels = draw(st.sampled_from(LABELS))
     outside = [255, -1, -100, classes, 261, 2**31, -(2**40)]
     # What goes by pixels needs logits of their size.
-    special = draw(
-        st.sampled_from(["none", "impossible class", *["impossible", "ignored", "sure"] * (size == spatial)])
-    )
+    special = draw(st.sampled_from(["none", "impossible class", *["impossible", "ignored", "sure"] * (not resized)]))
     named = min(classes - (special == "impossible class"), torch.iinfo(labels).max + 1)
     return {
         "shape": (images, classes, *spatial),
@@ -78,7 +74,7 @@ def problems(draw: st.DrawFn, small: bool) -> dict[str, Any]:
         "labels": labels,
         "ignore_index": draw(st.sampled_from([i for i in outside if not 0 <= i < classes])),
         "channel": draw(st.booleans()),
-        "magnitude": draw(st.sampled_from([1.0, 1e-3, 30.0, 1e4])),
+        "magnitude": draw(st.sampled_from([1.0, 1.0, 1e-3, 30.0, 1e4])),
         "special": special,
         "present": draw(st.integers(1, named)),
         "ignored": draw(st.sampled_from([0.2, 0.0])),
@@ -101,26 +97,32 @@ def layouts(draw: st.DrawFn, rank: int, repeat: bool = True) -> Layout:
 
 
 @st.composite
-def cases(draw: st.DrawFn, small: bool = False) -> Case:
-    problem = draw(problems(small))
+def cases(draw: st.DrawFn, loss: str, resized: bool, small: bool) -> Case:
+    few, many = [3, 2, 4, 5, 8, 9], [7, 16, 17, 19, 33, 40, 150, 257, 1100]
+    classes = draw(st.sampled_from(few if small else few + many))
+    parameters = draw(losses(loss, classes))
+    problem = draw(problems(classes, resized, small))
     dtype, rank = problem["dtype"], len(problem["shape"])
     reduction = draw(st.sampled_from(["mean", "sum", "none"]))
-    late = reduction == "none" and problem["size"] != problem["shape"][2:]
     # float16 ends at 65504, and a gradient of one pass is rounded to it.
     unit = 1 / 64 if dtype == torch.float16 and reduction != "mean" else 1.0
     return Case(
         **problem,
-        **draw(losses(problem["shape"][1])),
+        **parameters,
         logits_layout=draw(layouts(rank, repeat=problem["special"] == "none")),
         target_layout=draw(layouts(rank - 1)),
         reduction=reduction,
         loss_weight=unit * draw(st.sampled_from([1.0, 0.4, -2.0])),
-        gradient=draw(st.sampled_from(["auto", "recompute"] if late else ["auto", "recompute", "one_pass"])),
+        gradient=draw(
+            st.sampled_from(
+                ["auto", "recompute"] if resized and reduction == "none" else ["auto", "recompute", "one_pass"]
+            )
+        ),
         training=draw(st.booleans()),
-        graph=draw(st.sampled_from(["leaf", "leaf", "inside", "without"])),
-        upstream=draw(st.sampled_from(["one", "random", "negative", "zero", "stride 0"])),
+        graph=draw(st.sampled_from(["leaf", "leaf", "leaf", "inside", "inside", "without"])),
+        upstream=draw(st.sampled_from(["one", "random", "negative", "stride 0", "random", "zero"])),
         twice=draw(st.booleans()),
         stats=draw(st.booleans()),
-        cut=draw(st.sampled_from([None, 4, 4, 16])),
+        cut=draw(st.sampled_from([None, 4, 16])),
         seed=draw(st.integers(0, 2**16)),
     )

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+import pytest
 import torch
 import torch.nn.functional as F
 from cases import CPU, EXACT, GPU, NOISY, SAME_DTYPE
 from hypothesis import given, settings
-from strategies import cases
+from hypothesis import strategies as st
+from strategies import NAMES, cases
 from torch import Tensor
 
 from pat_triton import predict
@@ -142,14 +144,23 @@ def check(case, path):
     return results, tolerance
 
 
+def every_loss(test):
+    """A few examples of each find more than many of all: most of Hypothesis' later ones vary what it drew before."""
+    test = pytest.mark.parametrize("resized", [False, True], ids=["dense", "resized"])(test)
+    return pytest.mark.parametrize("loss", NAMES)(test)
+
+
+@every_loss
 @settings(max_examples=4 * settings.default.max_examples)
-@given(cases())
-def test_torch_path(case):
-    check(case, TORCH)
+@given(data=st.data())
+def test_torch_path(loss, resized, data):
+    check(data.draw(cases(loss, resized, small=False)), TORCH)
 
 
-@given(cases(small=True))
-def test_both_paths(case):
+@every_loss
+@given(data=st.data())
+def test_both_paths(loss, resized, data):
+    case = data.draw(cases(loss, resized, small=True))
     (ours, tolerance), (other, _) = check(case, TORCH), check(case, TRITON)
     if CPU == GPU or not case.draws:  # each device has a generator of its own
         assert_close("paths", other.value, ours.value, tolerance[0])
