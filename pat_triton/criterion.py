@@ -1,54 +1,22 @@
 """SegmentationLoss: an adjustment, a curve and a weight rule, and the call that joins them."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict, Union, overload
+from inspect import signature
+from typing import Any, Literal, overload
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from . import checks, noise
 from .adjustment import Adjustment, Tables, combine
-from .curves import CrossEntropy, Curve, as_curve
+from .curves import CrossEntropy, Curve
 from .library import route
 from .ops import apply
+from .options import BUFFERS, CHECKS, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
 from .problem import Path, Problem, Tally, compute_dtype
-from .sharing import SharedCensus, held, share
+from .sharing import SharedCensus, share
 from .statistics import Statistics, statistics
 from .weights import Census, Pixel, Rule, weight_table
-
-Reduction = Literal["mean", "sum", "none"]
-Backend = Literal["auto", "triton", "torch"]
-Numbers = Sequence[float] | Tensor
-Gradient = Literal["auto", "one_pass", "recompute"]
-Sharding = Literal["images", "rows"]
-ProcessGroup = Union["dist.ProcessGroup", Literal["world"], None]
-
-
-class Common(TypedDict, total=False):
-    """What every loss takes, by keyword; documented at ``SegmentationLoss``."""
-
-    ignore_index: int
-    reduction: Reduction
-    loss_weight: float
-    align_corners: bool
-    backend: Backend
-    gradient: Gradient
-    validate: bool
-    process_group: ProcessGroup
-    sharding: Sharding
-
-
-class Weighted(Common, total=False):
-    weight: Numbers | None
-
-
-class Counted(Common, total=False):
-    class_counts: Numbers | None
-
-
-class Options(Weighted, Counted, total=False):
-    """All of them."""
 
 
 class SegmentationLoss(nn.Module):
@@ -110,6 +78,17 @@ class SegmentationLoss(nn.Module):
             the values, how many, and the likely mistake.
     """
 
+    curve: Curve
+    adjustment: tuple[Adjustment, ...]
+    weights: Rule
+    ignore_index: int
+    reduction: Reduction
+    loss_weight: float
+    align_corners: bool
+    backend: Backend
+    gradient: Gradient
+    validate: bool
+    sharding: Sharding
     weight: Tensor | None
     class_counts: Tensor | None
 
@@ -132,25 +111,39 @@ class SegmentationLoss(nn.Module):
         sharding: Sharding = "images",
     ) -> None:
         super().__init__()
-        self.curve = as_curve(curve)
-        self.adjustment = adjustment if isinstance(adjustment, tuple) else (adjustment,)
-        for part in self.adjustment:
-            checks.part("adjustment", part, "a callable or a tuple of them")
-        checks.part("weights", weights, "a callable rule")
-        self.weights = weights
-        self.ignore_index = checks.index("ignore_index", ignore_index)
-        self.reduction = checks.known("reduction", reduction, ("mean", "sum", "none"))
-        self.loss_weight = checks.finite("loss_weight", loss_weight)
-        self.align_corners = checks.flag("align_corners", align_corners)
-        self.backend = checks.known("backend", backend, ("auto", "triton", "torch"))
-        self.gradient = checks.known("gradient", gradient, ("auto", "one_pass", "recompute"))
-        self.validate = checks.flag("validate", validate)
-        self.process_group = held(checks.process_group(process_group))
-        self.sharding = checks.known("sharding", sharding, ("images", "rows"))
-        self.register_buffer("weight", None if weight is None else checks.weights("weight", weight))
-        self.register_buffer(
-            "class_counts", None if class_counts is None else checks.counts("class_counts", class_counts)
-        )
+        self.register_buffer("weight", None)
+        self.register_buffer("class_counts", None)
+        options = locals()
+        for name in CHECKS:
+            setattr(self, name, options[name])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Options are checked, and tables copied, whenever they are assigned: in the constructor or between steps."""
+        if name in CHECKS:
+            value = CHECKS[name](name, value)
+        elif type(self).__module__ == f"{__package__}.losses" and name in signature(type(self).__init__).parameters:
+            raise AttributeError(
+                f"{name}: fixed when a {type(self).__name__} is built; build another, or assign one of its parts, "
+                "criterion.curve, .adjustment or .weights"
+            )
+        if name in BUFFERS and value is not None:
+            value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
+        super().__setattr__(name, value)
+
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        """``.half()`` and ``.to(dtype)`` are for networks: class weights keep their digits."""
+        weight = self.weight
+        super()._apply(fn, *args, **kwargs)
+        if weight is not None and self.weight is not None and self.weight.dtype != weight.dtype:
+            self.register_buffer("weight", weight.to(self.weight.device))
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Tables that were assigned after the constructor are found again."""
+        for name in BUFFERS:
+            if self._buffers[name] is None and prefix + name in state_dict:
+                setattr(self, name, state_dict[prefix + name])
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @overload
     def forward(
@@ -179,8 +172,10 @@ class SegmentationLoss(nn.Module):
                 than the target's own: ValueError on a CPU, elsewhere (see ``validate``) the loss is nan.
         """
         heads, factors = checks.heads(logits, weights)
-        for head in heads:
-            labels = self._checked(head, target, heads[0])
+        for number, head in enumerate(heads):
+            checks.logits(head)
+            checks.alike(number, head, heads[0])
+            labels = self._checked(head, target)
         checks.flag("return_stats", return_stats)
         checks.mask_sizes(mask_sizes, heads[0])
 
@@ -191,10 +186,13 @@ class SegmentationLoss(nn.Module):
             census.look(self.ignore_index)
         tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
         tables = tables if self.training else tables.calm()
+        seeds: Sequence[Tensor | None] = [None] * len(heads)
+        if tables.noise:
+            seeds = census.agreed(noise.draw_seed(labels.device, len(heads))).split(2)
         losses: list[Tensor] = []
         tallies: list[Tally] = []
-        for head, factor in zip(heads, factors, strict=True):
-            problem = self._problem(census, tables, factor * self.loss_weight, compute_dtype(head), looked)
+        for head, factor, seed in zip(heads, factors, seeds, strict=True):
+            problem = self._problem(census, tables, factor * self.loss_weight, compute_dtype(head), seed, looked)
             reduce = self.reduction != "none"
             one_pass = self._one_pass(head.dtype, path.traced)
             loss, tally = apply(path, head, labels, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
@@ -203,10 +201,8 @@ class SegmentationLoss(nn.Module):
         loss = sum(losses[1:], losses[0])
         return (loss, statistics(tallies, census.histogram, looked)) if return_stats else loss
 
-    def _checked(self, logits: Tensor, target: Tensor, first: Tensor) -> Tensor:
+    def _checked(self, logits: Tensor, target: Tensor) -> Tensor:
         """The target of these logits as (B, *spatial)."""
-        checks.logits(logits)
-        checks.alike(logits, first)
         target = checks.target(target, logits)
         checks.ignored(self.ignore_index, logits.shape[1])
         checks.per_class("weight", self.weight, logits)
@@ -224,23 +220,6 @@ class SegmentationLoss(nn.Module):
                     f"{tuple(target.shape)}: a resized row also sees a row of the next process"
                 )
         return target
-
-    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        """``.half()`` and ``.to(dtype)`` are for networks: class weights keep their digits."""
-        weight = self.weight
-        super()._apply(fn, *args, **kwargs)
-        if weight is not None and self.weight is not None and self.weight.dtype != weight.dtype:
-            self.register_buffer("weight", weight.to(self.weight.device))
-        return self
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """``weight`` and ``class_counts`` may be changed between steps, and are checked and copied as at first."""
-        check = {"weight": checks.weights, "class_counts": checks.counts}.get(name)
-        if check is not None and value is not None:
-            old = self._buffers.get(name)
-            value = check(name, value)
-            value = value if old is None else value.to(old.device)
-        super().__setattr__(name, value)
 
     @property
     def _shared(self) -> bool:
@@ -261,7 +240,9 @@ class SegmentationLoss(nn.Module):
         # A compiled backward cannot scale in place, and would read and write the gradient once more.
         return logits != torch.float16 and self.reduction != "none" and not traced
 
-    def _problem(self, census: Census, tables: Tables, factor: float, compute: torch.dtype, looked: bool) -> Problem:
+    def _problem(
+        self, census: Census, tables: Tables, factor: float, compute: torch.dtype, seed: Tensor | None, looked: bool
+    ) -> Problem:
         reduced = self.reduction != "none"
         weights = weight_table(
             self.weights, census, self.reduction == "mean", factor * (census.parts if reduced else 1), compute
@@ -270,10 +251,10 @@ class SegmentationLoss(nn.Module):
             curve=self.curve,
             tables=tables.to(compute),
             weights=weights,
-            seed=census.agreed(noise.draw_seed(census.target.device)) if tables.noise else None,
+            seed=seed,
             ignore_index=self.ignore_index,
             align_corners=self.align_corners,
-            origin=census.origin if tables.noise else None,
+            origin=None if seed is None else census.origin,
             histogram=census.histogram if looked else None,
         )
 

@@ -51,7 +51,13 @@ def register(curve: C, twin: Any = None) -> C:
 def as_curve(curve: Curve | str) -> Curve:
     """A curve, or the one of that name with its default parameters."""
     if isinstance(curve, Curve):
+        known_as = CURVES.get(curve.name, type(curve))
+        if known_as is not type(curve):  # the kernels and torch.compile go by the name
+            name, mine = known_as.__name__, type(curve).__name__
+            raise ValueError(f"curve: {curve.name!r} is the name of {name}; give {mine} its own and register it")
         return curve
+    if isinstance(curve, type):
+        raise TypeError(f"curve: got the class {curve.__name__}; {curve.__name__}(...) makes one")
     return CURVES[known("curve", curve, CURVES)]()
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .criterion import Backend
 from .library import route
+from .options import Backend
 from .problem import label_dtype
 
 

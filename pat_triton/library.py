@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from . import checks
 from .adjustment import Noise, Tables
 from .curves import CURVES
+from .ops import ONCE
 from .paths import choose
 from .problem import Path, Problem, Result, Tally, label_dtype
 
@@ -32,10 +33,11 @@ def route(backend: str, logits: Tensor) -> Path:
             "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
             "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True"
         )
-    if torch.compiler.is_compiling() or logits.is_meta or isinstance(logits, FakeTensor):
-        return Operators(backend)
-    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(logits).tangent is not None:
+    compiling = torch.compiler.is_compiling()
+    if forward_ad._current_level >= 0 and (compiling or forward_ad.unpack_dual(logits).tangent is not None):
         raise RuntimeError("pat_triton has no forward-mode derivative; take gradients with loss.backward()")
+    if compiling or logits.is_meta or isinstance(logits, FakeTensor):
+        return Operators(backend)
     return choose(backend, logits.device)
 
 
@@ -142,7 +144,9 @@ def _keep(ctx: Any, inputs: Flat, output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, grad_output: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_output: Tensor | None, *others: Tensor | None) -> tuple[Tensor | None, ...]:
+    if any(other is not None and other.numel() for other in others):
+        raise RuntimeError(ONCE)
     gradient = None
     if grad_output is not None and ctx.one_pass:
         (gradient,) = ctx.saved_tensors
@@ -151,6 +155,10 @@ def _backward(ctx: Any, grad_output: Tensor | None, *_: Tensor | None) -> tuple[
     elif grad_output is not None:
         gradient = torch.ops.pat_triton.gradient(grad_output, *ctx.saved_tensors, *ctx.rest)
     return gradient, *(None,) * (ctx.inputs - 1)
+
+
+def _once(ctx: Any, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    raise RuntimeError(ONCE)
 
 
 def _predict(logits: Tensor, size: list[int], align_corners: bool, backend: str) -> Tensor:
@@ -191,3 +199,4 @@ OPERATORS = [
     ),
 ]
 OPERATORS[1].register_autograd(_backward, setup_context=_keep)
+OPERATORS[2].register_autograd(_once)

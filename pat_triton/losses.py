@@ -11,8 +11,9 @@ from typing import Literal, Unpack
 
 from .adjustment import LogPrior, Margin, Scale, Variation
 from .checks import finite, flag, known, positive
-from .criterion import Counted, Numbers, Options, SegmentationLoss, Weighted
+from .criterion import SegmentationLoss
 from .curves import Exponential, Focal
+from .options import Counted, Numbers, Options, Weighted
 from .weights import EffectiveNumber, Element, MaskSize, WeightedPixel
 
 

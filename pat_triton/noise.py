@@ -19,9 +19,9 @@ KEY_0, KEY_1 = 0x9E3779B9, 0xBB67AE85
 Key = tuple[int, int] | tuple[Tensor, ...]
 
 
-def draw_seed(device: torch.device) -> Tensor:
-    """Two key words from torch's generator of that device: int64 (2,), each in [0, 2 ** 32)."""
-    return torch.randint(0, 1 << 32, (2,), device=device)
+def draw_seed(device: torch.device, keys: int = 1) -> Tensor:
+    """Two words for each key from torch's generator of that device: int64 (2 * keys,), each in [0, 2 ** 32)."""
+    return torch.randint(0, 1 << 32, (2 * keys,), device=device)
 
 
 def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:

@@ -8,6 +8,11 @@ from torch.autograd.function import FunctionCtx
 
 from .problem import Path, Problem, Tally
 
+ONCE = (
+    "pat_triton losses have no second derivative: the gradient was taken with create_graph=True "
+    "and then differentiated (a gradient penalty?); leave the loss out of that term"
+)
+
 
 def apply(
     path: Path, logits: Tensor, target: Tensor, problem: Problem, *, reduce: bool, one_pass: bool, tally: bool
@@ -96,7 +101,4 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
-        raise RuntimeError(
-            "pat_triton losses have no second derivative: the gradient was taken with create_graph=True "
-            "and then differentiated (a gradient penalty?); leave the loss out of that term"
-        )
+        raise RuntimeError(ONCE)

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from . import checks
 from .adjustment import statistics
 from .weights import Census, once
 
@@ -49,8 +50,12 @@ class Held:
         raise TypeError("process_group: a ProcessGroup cannot be pickled; 'world' can")
 
 
-def held(process_group: Any) -> Any:
-    return process_group if process_group in (None, "world") else Held(process_group)
+def held(argument: str, process_group: Any) -> Any:
+    """What a module keeps of the argument."""
+    if isinstance(process_group, Held):
+        return process_group
+    group = checks.process_group(argument, process_group)
+    return group if group is None or group == "world" else Held(group)
 
 
 class SharedCensus(Census):
@@ -65,12 +70,19 @@ class SharedCensus(Census):
 
     @once
     def _whole(self) -> tuple[Tensor, Tensor]:
-        """Images and pixels an image of every process, (processes, 2); and the histogram of the batch: (B, L + 1)
-        where its images are split, else (1, L + 1)."""
+        """Of every process, images, pixels an image and mask sizes that are too small: (processes, 3). And the
+        histogram of the batch: (B, L + 1) where its images are split, else (1, L + 1)."""
         _, rows, rank, processes = self.share
-        extents = self.histogram.new_zeros(processes, 2)
+        extents = self.histogram.new_zeros(processes, 3)
         extents[rank, 0], extents[rank, 1] = self.shape[0], self.target[:1].numel()
-        histogram = self.histogram if rows else self.histogram.sum(0, keepdim=True)
+        if rows:  # apart, for a sum of tables that differ in size would end the process
+            extents = self._sum(extents)
+            if not torch.compiler.is_compiling() and checks.looks_at_labels(extents.device):
+                checks.same_images(extents[:, 0])
+            return extents, self._sum(self.histogram.clone())
+        if self._mask_sizes is not None:
+            extents[rank, 2] = (self._mask_sizes < self.histogram[:, :-1]).sum()
+        histogram = self.histogram.sum(0, keepdim=True)
         total = self._sum(torch.cat((extents.flatten(), histogram.flatten())))
         return total[: extents.numel()].view_as(extents), total[extents.numel() :].view_as(histogram)
 
@@ -79,10 +91,12 @@ class SharedCensus(Census):
         return numbers
 
     def look(self, ignore_index: int) -> None:
-        wrong = self._whole[1][:, -1].any()  # before an error here: the others wait for this process's numbers
+        extents, histogram = self._whole  # before an error here: the others wait for this process's numbers
         super().look(ignore_index)
-        if bool(wrong):
+        if bool(histogram[:, -1].any()):
             raise ValueError("target: labels of another process are neither a class nor ignored; its error says which")
+        if bool(extents[:, 2].any()):
+            raise ValueError("mask_sizes: those of another process are too small; its error says which")
 
     @property
     def parts(self) -> int:
@@ -90,7 +104,7 @@ class SharedCensus(Census):
 
     @property
     def sizes(self) -> Tensor:
-        return self._whole[1][:, :-1] if self.share.rows else super().sizes
+        return self._whole[1][:, :-1] if self.share.rows else self.histogram[:, :-1]
 
     @once
     def batch(self) -> Tensor:
@@ -102,11 +116,11 @@ class SharedCensus(Census):
 
     @property
     def pixels(self) -> Tensor:
-        return statistics(self._whole[0].prod(1).sum())
+        return statistics(self._whole[0][:, :2].prod(1).sum())
 
     @property
     def origin(self) -> Tensor:
-        before = self._whole[0][: self.share.rank].sum(0)
+        before = self._whole[0][: self.share.rank, :2].sum(0)
         before[0 if self.share.rows else 1] = 0
         return before
 

@@ -35,6 +35,7 @@ def main(where, rank):
         results["triton", sharding] = one(Loss("BLVLoss"), sharding, "mean", rank, backend="triton")
     results["resized"] = one(Loss("BLVLoss"), "images", "mean", rank, size=(9, 8))
     results["compiled"] = one(Loss("BLVLoss"), "images", "mean", rank, compiled=True)
+    results["compiled PAT"] = one(Loss("PATLoss"), "images", "mean", rank, compiled=True)
     results["group"] = one(Loss("PATLoss"), "rows", "mean", rank, group=dist.new_group([0, 1]))
     results["alone"] = one(Loss("PATLoss"), "images", "mean", rank, training=False)
     results["errors"] = [error(call) for call in mistakes(rank)]
@@ -63,6 +64,9 @@ def mistakes(rank):
     yield lambda: pat_triton.PATLoss(process_group="world")(logits, wrong)
     rows = pat_triton.PATLoss(process_group="world", sharding="rows")
     yield lambda: rows(logits, target.repeat_interleave(2, 1))
+    yield lambda: rows(logits[rank:], target[rank:])
+    sizes = torch.full((3, 7), 30 if rank == 0 else 0)
+    yield lambda: pat_triton.PATLoss(process_group="world")(logits, target, mask_sizes=sizes)
     if rank == 0:
         # Nobody waits for the other process in eval mode.
         pat_triton.PATLoss(process_group="world").eval()(logits, target)

@@ -190,6 +190,18 @@ def test_cuda_graph(name, steps):
     assert torch.equal(value, replayed[0]) == (name != "BLVLoss")
 
 
+@pytest.mark.parametrize("plan", ["one_pass", "recompute"])
+def test_compiled_has_no_second_derivative(plan):
+    """Nor a tangent: it raises as in eager, where a backend lets it come so far."""
+    logits, target = batch(DENSE[0], torch.device("cpu"))
+    compiled = torch.compile(pat_triton.PATLoss(gradient=plan), fullgraph=True, backend="eager")
+    (gradient,) = torch.autograd.grad(compiled(logits, target) ** 2, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"^pat_triton losses have no second derivative"):
+        gradient.square().sum().backward()
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(RuntimeError, match="no forward-mode derivative"):
+        compiled(torch.autograd.forward_ad.make_dual(logits.detach(), torch.ones_like(logits)), target)
+
+
 def test_deterministic_algorithms():
     torch.use_deterministic_algorithms(True)
     try:

@@ -141,7 +141,8 @@ BAD = [
          lambda _: pt.register(type("Mine", (Curve,), {"name": "focal"}))),
     *bad("adjustment: expected a callable or a tuple of them, got 'ldam'",
          lambda _: pt.SegmentationLoss(adjustment="ldam")),
-    *bad("weights: expected a callable rule, got [1.0]", lambda _: pt.SegmentationLoss(weights=[1.0])),
+    *bad("weights: expected a callable rule, got [1.0]; class weights go to weight=",
+         lambda _: pt.SegmentationLoss(weights=[1.0])),
     # Constructors: numbers of each class.
     *bad("class_counts: expected pixel counts, got [0.5, 0.25, 0.25]: frequencies, not counts",
          lambda _: pt.LDAMLoss([0.5, 0.25, 0.25])),
@@ -177,6 +178,19 @@ BAD = [
          lambda _: pt.SegmentationLoss(adjustment=LogPrior)),
     *bad("weights: expected a callable rule, got the class MaskSize; MaskSize(...) makes one",
          lambda _: pt.SegmentationLoss(weights=MaskSize)),
+    *bad("adjustment: MaskSize() is for the argument 'weights'", lambda _: pt.SegmentationLoss(adjustment=MaskSize())),
+    *bad("weights: LogPrior() is for the argument 'adjustment'", lambda _: pt.SegmentationLoss(weights=LogPrior())),
+    *bad("curve: got the class Exponential; Exponential(...) makes one", lambda _: pt.SegmentationLoss(Exponential)),
+    *bad("curve: 'exponential' is the name of Exponential; give Mine its own and register it",
+         lambda _: pt.SegmentationLoss(type("Mine", (Exponential,), {})())),
+    # Options that are assigned later.
+    *bad("reduction: got 'avg', known: 'mean', 'sum', 'none'", lambda _: setattr(pt.PATLoss(), "reduction", "avg")),
+    *bad("sharding: got 'row', known: 'images', 'rows'", lambda _: setattr(pt.PATLoss(), "sharding", "row")),
+    *bad("loss_weight: expected a number, got str", lambda _: setattr(pt.PATLoss(), "loss_weight", "1")),
+    *bad("process_group: expected a torch.distributed.ProcessGroup, 'world' or None, got 'nccl'",
+         lambda _: setattr(pt.PATLoss(), "process_group", "nccl")),
+    *bad("temperature: fixed when a PATLoss is built; build another, or assign one of its parts, criterion.curve, "
+         ".adjustment or .weights", lambda _: setattr(pt.PATLoss(), "temperature", 5.0)),
     # Calls: what came instead of tensors.
     *call("logits: expected a torch.Tensor, got float", [1.0], Y),
     *call("logits: got an empty list, expected one tensor or several", [], Y),
@@ -184,10 +198,11 @@ BAD = [
     *call("logits: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it", Z.numpy(), Y),
     *call("logits: expected a torch.Tensor, got dict; pass a tensor of those in it", {"out": Z}, Y),
     *call("logits: expected a torch.Tensor, got tuple; pass a tensor of those in it", [(Z, Z)], Y),
-    *call("logits: expected 19 classes in each of the list, got 18", [Z, Z[:, 1:]], Y),
+    *call("logits: expected 19 classes in each of the list, got 18 in logits[1]", [Z, Z[:, 1:]], Y),
+    *call("logits: expected 2 images in each of the list, got 1 in logits[2]", [Z, Z, Z[1:]], Y),
     *call("weights: expected a list of logits to weigh, got logits of Tensor", Z, Y, weights=[1.0]),
-    *call("weights: expected 2 numbers, one for each of the logits, got [1.0]", [Z, Z], Y, weights=[1.0]),
-    *call("weights: expected 2 numbers, one for each of the logits, got 0.4", [Z, Z], Y, weights=0.4),
+    *call("weights: expected a list of 2 numbers, one for each of the logits, got [1.0]", [Z, Z], Y, weights=[1.0]),
+    *call("weights: expected a list of 2 numbers, one for each of the logits, got 0.4", [Z, Z], Y, weights=0.4),
     *call("weights: expected a finite number, got nan", [Z, Z], Y, weights=[1, NAN]),
     *call("mask_sizes: expected a tensor of uint8, int16, int32 or int64 numbers of pixels, got float32",
           Z, Y, mask_sizes=torch.ones(2, 19)),
@@ -325,7 +340,7 @@ BAD = [
 
 @pytest.mark.parametrize(("message", "act"), BAD)
 def test_bad_input(message, act, tmp_path):
-    with pytest.raises((TypeError, ValueError, FileNotFoundError)) as raised:
+    with pytest.raises((TypeError, ValueError, FileNotFoundError, AttributeError)) as raised:
         act(tmp_path)
     assert str(raised.value) == message.replace("FOLDER", str(tmp_path))
 

@@ -58,6 +58,11 @@ def test_state_dict():
     for assign in (False, True):
         other.load_state_dict(criterion.state_dict(), assign=assign)
         assert torch.equal(other.weight, criterion.weight) and other.class_counts.tolist() == COUNTS
+    late = pat_triton.LDAMLoss()
+    late.weight = WEIGHT
+    resumed = torch.nn.Sequential(pat_triton.LDAMLoss())
+    resumed.load_state_dict(torch.nn.Sequential(late).state_dict())
+    assert torch.equal(resumed[0].weight, late.weight) and resumed[0].weight is not late.weight
     assert pat_triton.PATLoss().state_dict() == {}
     assert list(criterion.parameters()) == []
 

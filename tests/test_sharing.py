@@ -76,6 +76,7 @@ def test_the_kernels_draw_the_noise_of_the_whole(sharding, results):
 def test_resized_compiled_and_a_group(results):
     assert_mean([r["resized"] for r in results], whole(Loss("BLVLoss"), size=(9, 8)), "images")
     assert_mean([r["compiled"] for r in results], whole(Loss("BLVLoss")), "images")
+    assert_mean([r["compiled PAT"] for r in results], whole(Loss("PATLoss")), "images")
     assert_mean([r["group"] for r in results], whole(Loss("PATLoss")), "rows")
 
 
@@ -93,6 +94,9 @@ def test_mistakes_are_said_on_every_process(results):
         "sharding: 'rows' needs logits of their target's size, got (3, 7, 6, 5) for (3, 12, 5): "
         "a resized row also sees a row of the next process"
     )  # fmt: skip
+    assert here[2] == there[2] == "sharding: 'rows' needs the same images on every process, got [3, 2] of them"
+    assert here[3] == "mask_sizes: those of another process are too small; its error says which"
+    assert there[3].startswith("mask_sizes: got 0 pixels of class ")
 
 
 def test_alone_without_a_group():
@@ -117,7 +121,9 @@ def test_one_process_is_a_group(tmp_path):
                 for criterion in (shared, copy.deepcopy(shared), pickle.loads(pickle.dumps(shared))):
                     torch.manual_seed(SEED)
                     assert torch.equal(criterion(logits, target), alone)
-        group = pat_triton.PATLoss(process_group=dist.group.WORLD)
+        group, later = pat_triton.PATLoss(process_group=dist.group.WORLD), pat_triton.PATLoss()
+        later.process_group = group.process_group
+        assert later.process_group is group.process_group
         assert torch.equal(group(logits, target), pat_triton.PATLoss()(logits, target))
         assert torch.equal(copy.deepcopy(group)(logits, target), group(logits, target))
         with pytest.raises(TypeError, match=r"^process_group: a ProcessGroup cannot be pickled; 'world' can$"):

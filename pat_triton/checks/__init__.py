@@ -2,7 +2,7 @@
 
 from .labels import counted, histogram, looks_at_labels, spoil, wrong_labels
 from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
-from .tables import counts, large_enough, mask_sizes, per_class, vector, weights
+from .tables import counts, large_enough, mask_sizes, per_class, same_images, vector, weights
 from .tensors import LABELS, LOGITS, alike, classes, confusion, heads, ignored, logits, size, target
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "per_class",
     "positive",
     "process_group",
+    "same_images",
     "size",
     "spoil",
     "target",

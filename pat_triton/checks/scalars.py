@@ -16,14 +16,22 @@ def known(argument: str, value: Any, names: Iterable[str]) -> str:
     return value
 
 
-def part(argument: str, value: Any, expected: str) -> None:
-    """One of the three parts of a loss that is a callable."""
+# Where the package has its own parts, and the argument that takes them.
+PARTS = {"pat_triton.adjustment": "adjustment", "pat_triton.curves": "curve", "pat_triton.weights": "weights"}
+
+
+def part(argument: str, value: Any, expected: str, module: str) -> Any:
+    """One of the parts of a loss that are callables; ``module`` is where the package has those of this kind."""
     if isinstance(value, type):
         raise TypeError(
             f"{argument}: expected {expected}, got the class {value.__name__}; {value.__name__}(...) makes one"
         )
     if not callable(value):
-        raise TypeError(f"{argument}: expected {expected}, got {value!r}")
+        hint = "; class weights go to weight=" if argument == "weights" else ""
+        raise TypeError(f"{argument}: expected {expected}, got {short(value)}{hint}")
+    if type(value).__module__ != module and type(value).__module__ in PARTS:
+        raise TypeError(f"{argument}: {value!r} is for the argument {PARTS[type(value).__module__]!r}")
+    return value
 
 
 def finite(argument: str, value: Any) -> float:
@@ -70,7 +78,9 @@ def short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def process_group(group: Any) -> Any:
+def process_group(argument: str, group: Any) -> Any:
     if group is None or group == "world" or (dist.is_available() and isinstance(group, dist.ProcessGroup)):
         return group
-    raise TypeError(f"process_group: expected a torch.distributed.ProcessGroup, 'world' or None, got {group!r}")
+    if dist.is_available() and group is dist.GroupMember.NON_GROUP_MEMBER:
+        raise ValueError(f"{argument}: this process is not a member of the group")
+    raise TypeError(f"{argument}: expected a torch.distributed.ProcessGroup, 'world' or None, got {group!r}")

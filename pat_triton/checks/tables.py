@@ -40,7 +40,7 @@ def weights(argument: str, values: Any) -> Tensor:
     kept = v.to(values.dtype if given else torch.get_default_dtype())
     if not bool(kept.double().isfinite().all()):
         raise ValueError(f"{argument}: expected numbers that {dtype_name(kept)} holds, got {v.max().item():g}")
-    if not bool(v.any()):
+    if not bool(kept.any()):
         raise ValueError(f"{argument}: every weight is 0")
     return kept
 
@@ -90,6 +90,12 @@ def mask_sizes(sizes: Any, z: Tensor) -> None:
         )
     if sizes.device != z.device:
         raise ValueError(f"mask_sizes: expected on {z.device} like the logits, got {sizes.device}")
+
+
+def same_images(images: Tensor) -> None:
+    """How many each process has of a batch whose rows are split."""
+    if bool((images != images[0]).any()):
+        raise ValueError(f"sharding: 'rows' needs the same images on every process, got {images.tolist()} of them")
 
 
 def large_enough(mask_sizes: Tensor, sizes: Tensor) -> None:

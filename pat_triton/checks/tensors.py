@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .scalars import finite, index
+from .scalars import finite, index, short
 
 LOGITS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LABELS = (torch.uint8, torch.int16, torch.int32, torch.int64)
@@ -155,11 +155,17 @@ def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:
     if weights is None:
         return list(logits), [1.0] * len(logits)
     if not isinstance(weights, list | tuple) or len(weights) != len(logits):
-        raise ValueError(f"weights: expected {len(logits)} numbers, one for each of the logits, got {weights!r}")
+        raise ValueError(
+            f"weights: expected a list of {len(logits)} numbers, one for each of the logits, got {short(weights)}"
+        )
     return list(logits), [finite("weights", w) for w in weights]
 
 
-def alike(head: Tensor, first: Tensor) -> None:
+def alike(number: int, head: Tensor, first: Tensor) -> None:
     """Auxiliary logits, checked by themselves, against the first of their list."""
-    if head.shape[1] != first.shape[1]:
-        raise ValueError(f"logits: expected {first.shape[1]} classes in each of the list, got {head.shape[1]}")
+    for dimension, what in enumerate(("images", "classes")):
+        if head.shape[dimension] != first.shape[dimension]:
+            raise ValueError(
+                f"logits: expected {first.shape[dimension]} {what} in each of the list, "
+                f"got {head.shape[dimension]} in logits[{number}]"
+            )
