@@ -1,6 +1,7 @@
 """Train the same network with cross-entropy and with PAT, and compare: ``train``."""
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--steps", type=_positive, metavar="N", help="training steps for each loss")
     parser.add_argument("--batch", type=_positive, metavar="N", help="images in a step, over all processes")
     parser.add_argument("--width", type=_positive, metavar="N", help="channels at half the size")
-    parser.add_argument("--lr", type=float, help="highest learning rate")
+    parser.add_argument("--lr", type=_rate, help="highest learning rate")
     parser.add_argument("--seed", type=_natural, help="of scenes, weights and batches")
     parser.add_argument("--device", help="auto, cpu, cuda, ...")
     parser.add_argument("--out", metavar="DIR", help="parent of the run's folder")
@@ -110,7 +111,19 @@ def _saved(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     if given:
         options = ", ".join(f"--{name}" for name in given)
         raise ValueError(f"--resume: got {options} too, expected it alone: a run keeps the options it began with")
+    if folder.is_file():
+        raise ValueError(f"--resume: got the file {folder}, expected its folder")
     return checkpoint.read(folder)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return rate
 
 
 def _positive(text: str) -> int:
@@ -118,6 +131,6 @@ def _positive(text: str) -> int:
 
 
 def _natural(text: str, least: int = 0) -> int:
-    if not text.isdecimal() or int(text) < least:
+    if not text.isdecimal() or not least <= int(text) < 2**63:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least}")
     return int(text)

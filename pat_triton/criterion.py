@@ -38,6 +38,8 @@ class SegmentationLoss(nn.Module):
       logits). The gradient has the logits' dtype. There is no second derivative: using one raises
       RuntimeError.
 
+    Options are attributes of these names, and may be assigned between steps (LDAM's deferred re-weighting: ``weight``).
+
     Args:
         curve: a ``Curve`` or the name of one: "cross_entropy", "focal", "exponential", or registered.
         adjustment: an adjustment, or a tuple of them, or ().
@@ -56,7 +58,7 @@ class SegmentationLoss(nn.Module):
         align_corners: how logits of another size than their target are resized, as in ``F.interpolate``.
         backend: "triton" (the kernels: CUDA, ROCm, XPU), "torch" (anywhere), or "auto".
         gradient: "one_pass" writes the gradient in forward; "recompute" computes it in backward,
-            from the logits; "auto" is one_pass, but recompute for float16 (a gradient that already
+            from the logits; "auto" is one_pass, but recompute under torch.compile, for float16 (a gradient that already
             carries 1 / pixels underflows before a GradScaler can reach it) and for "none", which with
             resized logits has no one_pass.
             A float16 gradient is 0 up to 2^-25, loses digits below 2^-14, and is inf from 65520 on, where a
@@ -68,8 +70,9 @@ class SegmentationLoss(nn.Module):
         process_group: the processes that the batch lies on, or "world" for all of them when called; they count
             labels, classes and images together, so that the mean over processes of the loss, and of the
             gradient, as DistributedDataParallel takes it, is that of the whole batch in one process, noise
-            included. With "none" each has the terms of its pixels. None: this process's batch is the whole.
-            In eval mode too, so that one process may validate alone.
+            included. (So each has as many times its share as there are processes, ``Statistics.loss`` too; but
+            with "none" the terms of its pixels.) In training mode every process must call. In eval mode, or
+            with None, a process's batch is the whole, and one may validate alone.
         sharding: what each process has: "images", some of the batch, or "rows", some rows of every image, in the
             order of the ranks. Rows need logits of their target's size, and all the same images.
 
@@ -165,11 +168,11 @@ class SegmentationLoss(nn.Module):
             logits: or a list of them, of one batch and each of its own size (deep supervision): the loss is the
                 sum of theirs, and the labels are counted once.
             return_stats: return (loss, ``Statistics``), made in the same pass without waiting for the device. Of
-                several logits their loss is all of them's, and the predictions the first's.
-            weights: a number for each of a list of logits; None is 1 for each.
+                several logits: the loss of all of them, the predictions of the first.
+            weights: a list of a number, of any sign, for each of a list of logits; None is 1 for each.
             mask_sizes: S of each image and class, integers (B, L), for a target that is a crop or a tile of a
                 larger image; None counts the target. For rules that use them (``PATLoss``). They cannot be less
-                than the target's own: ValueError on a CPU, elsewhere (see ``validate``) the loss is nan.
+                than the target's own: ValueError on a CPU; elsewhere (see ``validate``), or compiled, the loss is nan.
         """
         heads, factors = checks.heads(logits, weights)
         for number, head in enumerate(heads):

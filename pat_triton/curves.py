@@ -18,7 +18,12 @@ from .checks import finite, known, non_negative
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """Base of all curves. Parameters are numbers, and reach the Triton twin in field order."""
+    """Base of all curves: a frozen dataclass of numbers with a ``name`` of its own, called as ``curve(u, p, q)``.
+
+    u = log p, p and q = 1 - p of the label: tensors of one shape, floating point. Returns (value, slope), of that
+    shape: the loss and its derivative with respect to u. The kernels need its Triton twin and torch.compile its
+    name, see ``register``; the parameters reach the twin in field order.
+    """
 
     name: ClassVar[str]
 
@@ -36,7 +41,8 @@ C = TypeVar("C", bound=type[Curve])
 
 
 def register(curve: C, twin: Any = None) -> C:
-    """Make a curve known by its name. ``twin``: its ``@triton.jit`` face, for curves outside the package.
+    """Make a curve known by its name. ``twin``: its ``@triton.jit`` face ``(u, p, q, *parameters)`` for curves outside
+    the package; without one the kernels refuse the curve, and backend="torch" takes it.
 
     Raises ValueError if the name is taken by another class.
     """

@@ -1,9 +1,8 @@
 """The catalogue: one class a paper, each a sentence in the three parts.
 
-Options common to all (``ignore_index``, ``weight``, ``reduction``, ``loss_weight``,
-``class_counts``, ``align_corners``, ``backend``, ``gradient``, ``validate``), shapes, dtypes and
-errors are described at ``SegmentationLoss``. n_l are the pixels of class l in ``class_counts``, or
-in the batch; N is their sum; S_bl the pixels of class l in image b.
+Their common options, shapes, dtypes and errors are described at ``SegmentationLoss``. p_y is the
+softmax of a pixel's logits at its label y; n_l are the pixels of class l in ``class_counts``, or in
+the batch; N is their sum; S_bl the pixels of class l in image b.
 """
 
 import math
@@ -18,7 +17,10 @@ from .weights import EffectiveNumber, Element, MaskSize, WeightedPixel
 
 
 class CrossEntropyLoss(SegmentationLoss):
-    """-log p_y; the mean divides by the summed class weights of the labelled pixels, as torch."""
+    """-log p_y; the mean divides by the summed class weights of the labelled pixels, as torch.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
+    """
 
     def __init__(self, weight: Numbers | None = None, **options: Unpack[Counted]) -> None:
         super().__init__(weights=WeightedPixel(), weight=weight, **options)
@@ -28,6 +30,8 @@ class FocalLoss(SegmentationLoss):
     """-(1 - p_y)^gamma log p_y (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4).
 
     gamma: focusing, 0 or more; 0 is cross-entropy.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
     """
 
     def __init__(self, gamma: float = 2.0, **options: Unpack[Options]) -> None:
@@ -38,8 +42,11 @@ class ClassBalancedLoss(SegmentationLoss):
     """-v_y log p_y with v_l = (1 - beta) / (1 - beta^n_l), normalised to sum to the number of classes
     (Cui et al. 2019, Class-Balanced Loss Based on Effective Number of Samples, equation 10).
 
+    class_counts: n_l, (L,) whole numbers; None counts the batch.
     beta: in [0, 1). None is (N - 1) / N: the literature's 0.9999 saturates on pixel counts and gives
     every class the same weight. A class with n_l = 0 weighs 0, and the others sum to their number.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
     """
 
     def __init__(
@@ -49,7 +56,10 @@ class ClassBalancedLoss(SegmentationLoss):
 
 
 class ClassBalancedFocalLoss(SegmentationLoss):
-    """-v_y (1 - p_y)^gamma log p_y, v as in ``ClassBalancedLoss`` (Cui et al. 2019, equation 13)."""
+    """-v_y (1 - p_y)^gamma log p_y, v as in ``ClassBalancedLoss`` (Cui et al. 2019, equation 13).
+
+    Other options, shapes and errors: ``SegmentationLoss``.
+    """
 
     def __init__(
         self,
@@ -62,7 +72,10 @@ class ClassBalancedFocalLoss(SegmentationLoss):
 
 
 class BalancedSoftmaxLoss(SegmentationLoss):
-    """-log softmax(z + log n)_y (Ren et al. 2020, Balanced Meta-Softmax, equation 4); n floored at 1."""
+    """-log softmax(z + log n)_y (Ren et al. 2020, Balanced Meta-Softmax, equation 4); n floored at 1.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
+    """
 
     def __init__(self, class_counts: Numbers | None = None, **options: Unpack[Weighted]) -> None:
         super().__init__(adjustment=LogPrior(), class_counts=class_counts, **options)
@@ -72,7 +85,10 @@ class LDAMLoss(SegmentationLoss):
     """-log softmax(scale * (z - margin_l [l = y]))_y with margin_l = C / n_l^(1/4)
     (Cao et al. 2019, Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, equation 13).
 
+    class_counts: n_l, (L,) whole numbers; None counts the batch.
     max_margin: the largest margin, which fixes C; above 0. scale: above 0. n is floored at 1.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
     """
 
     def __init__(
@@ -93,9 +109,12 @@ class BLVLoss(SegmentationLoss):
     torch's generator of the logits' device, never stored, and the same on every path. In eval mode
     the loss is plain cross-entropy.
 
+    class_counts: n_l, (L,) whole numbers; None counts the batch.
     sigma: standard deviation (or half-width), 0 or more; 4 is the authors' release, where 80 % of the
     draws saturate. distribution: "gaussian" N(0, sigma), "uniform" U(-sigma, sigma), or "xavier"
     N(0, sigma * sqrt(1 / L)). n is floored at 1, after N is summed.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
     """
 
     def __init__(
@@ -120,6 +139,8 @@ class PATLoss(SegmentationLoss):
       paper's Table 1 prints; mask sizes as above.
     - "release": the authors' code: log-softmax of z / T, beta = 1 / (2 exp(p_y - 1)), no mask
       sizes, and the mean over all B * L * H * W elements, ignored pixels counted; epsilon must be 0.
+
+    Other options, shapes and errors: ``SegmentationLoss``.
     """
 
     VARIANTS = ("paper", "table1", "release")
