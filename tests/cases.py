@@ -71,6 +71,9 @@ LOSSES = [
     _row("PATLoss", weight=WEIGHT, loss_weight=0.4),
 ]
 
+# One row of each, where the parameters make no difference.
+EACH = list({row.values[0].name: row for row in LOSSES}.values())
+
 # (B, L, *spatial); L = 7 is the length of COUNTS and WEIGHT.
 SHAPE = (2, 7, 9, 13)  # odd H * W: ragged tiles, no 16-byte alignment
 SHAPES = [

@@ -41,8 +41,8 @@ def losses(draw: st.DrawFn, name: str, classes: int) -> dict[str, Any]:
         counts = draw(st.lists(st.sampled_from([1, 0, 17, 300, 45000, 2_036_416_525, 2**53 + 1]), max_size=6))
         arguments["class_counts"] = ([1, *counts] * classes)[:classes]
     if draw(st.booleans()):
-        weight = draw(st.lists(st.sampled_from([1.0, 0.0, 0.5, 3.0]), min_size=1, max_size=6))
-        arguments["weight"] = (weight * classes)[:classes]
+        weight = draw(st.lists(st.sampled_from([1.0, 0.0, 0.5, 3.0]), max_size=6))
+        arguments["weight"] = ([1.0, *weight] * classes)[:classes]
     extra = [("LogPrior", None), ("Margin", 0.4), ("Scale", 2.0), ("Scale", 0.25)]
     adjusted = st.lists(st.sampled_from(extra), max_size=3) if name in OPEN else st.just([])
     return {"loss": name, "arguments": arguments, "adjustment": tuple(draw(adjusted))}

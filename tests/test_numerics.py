@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cases import (
+    EACH,
     EXACT,
     GPU,
     LOSSES,
@@ -114,7 +115,7 @@ def test_an_impossible_label(loss, gradient, path):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("gradient", PLANS)
 @pytest.mark.parametrize("source", [(4, 6), (2, 3)], ids=["dense", "resized"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EACH)
 def test_nan_and_inf_propagate(loss, source, gradient, path):
     """To the loss, the pixels that see it and their class; the prediction is argmax's, where nan is the largest."""
     clean, target = enlarged((2, 7, *source), (4, 6), torch.float32)
@@ -147,7 +148,7 @@ def test_nan_and_inf_propagate(loss, source, gradient, path):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("gradient", PLANS)
 @pytest.mark.parametrize("source", [(4, 6), (2, 3)], ids=["dense", "resized"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EACH)
 def test_impossible_classes_and_labels(loss, source, gradient, path):
     """-inf all over a class: no share and no gradient where another is labelled, infinite loss and a finite gradient
     where it is, none there if the class weighs nothing."""
@@ -185,7 +186,7 @@ SIZES = [
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("dtype", "size"), SIZES)
 @pytest.mark.parametrize("source", [(4, 6), (2, 3)], ids=["dense", "resized"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EACH)
 def test_logits_of_every_size(loss, source, dtype, size, path):
     logits, target = enlarged((2, 7, *source), (4, 6))
     logits = (logits * (size / logits.abs().max())).to(dtype)
@@ -256,7 +257,7 @@ def test_a_class_absent_from_an_image(path):
     from pat_triton.weights import Census, EffectiveNumber, MaskSize
 
     sizes = torch.tensor([[3, 0, 5], [1, 0, 0]])
-    census = Census(lambda: F.pad(sizes, (0, 1)), torch.zeros(2, 3, 3, 3), torch.zeros(2, 3, 3), None, None)
+    census = Census(lambda: F.pad(sizes, (0, 1)), torch.zeros(2, 3, 3), 3)
     table, images = MaskSize()(census)
     torch.testing.assert_close(table, torch.tensor([[1 / 3, 0, 1 / 5], [1, 0, 0]]).double())
     assert images == 2
@@ -271,7 +272,7 @@ def test_class_balanced_weights_on_pixel_counts():
     from pat_triton.weights import Census, EffectiveNumber
 
     counts = torch.tensor([2036416525, 386328286, 7463162, 5449152])
-    census = Census(lambda: F.pad(counts[None], (0, 1)), torch.zeros(1, 4, 1), torch.zeros(1, 1), counts, None)
+    census = Census(lambda: F.pad(counts[None], (0, 1)), torch.zeros(1, 1), 4, counts=counts)
     spread, flat = (EffectiveNumber(beta)(census)[0] for beta in (None, 0.9999))
     assert spread.max() / spread.min() > 200
     assert flat.max() / flat.min() < 1 + 1e-6
