@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 # The same examples every time, in CI; and many others: ``pytest --hypothesis-profile=thorough --hypothesis-seed=1``.
 settings.register_profile(
     "quick",
-    max_examples=5,
+    max_examples=4,
     derandomize=True,
     database=None,
     deadline=None,
