@@ -21,7 +21,7 @@ else:
     # The same examples every time, in CI; many others by ``pytest --hypothesis-profile=thorough``.
     settings.register_profile(
         "quick",
-        max_examples=5,
+        max_examples=4,
         derandomize=True,
         database=None,
         deadline=None,

@@ -151,7 +151,7 @@ def every_loss(test):
 
 
 @every_loss
-@settings(max_examples=4 * settings.default.max_examples)
+@settings(max_examples=6 * settings.default.max_examples)
 @given(data=st.data())
 def test_torch_path(loss, resized, data):
     check(data.draw(cases(loss, resized, small=False)), TORCH)
