@@ -95,6 +95,8 @@ def test_scratch_memory_outlives_inference_mode_and_is_never_lent_twice():
     class Nested(Exponential):
         """PAT's, which asks for another loss in the middle of its own."""
 
+        name = "nested"
+
         def __call__(self, u, p, q):
             pat_triton.CrossEntropyLoss()(-logits.detach(), target)
             return super().__call__(u, p, q)
