@@ -192,11 +192,12 @@ class SegmentationLoss(nn.Module):
         seeds: Sequence[Tensor | None] = [None] * len(heads)
         if tables.noise:
             seeds = census.agreed(noise.draw_seed(labels.device, len(heads))).split(2)
+        reduce = self.reduction != "none"
+        scale = self.loss_weight * (census.parts if reduce else 1)
         losses: list[Tensor] = []
         tallies: list[Tally] = []
         for head, factor, seed in zip(heads, factors, seeds, strict=True):
-            problem = self._problem(census, tables, factor * self.loss_weight, compute_dtype(head), seed, looked)
-            reduce = self.reduction != "none"
+            problem = self._problem(census, tables, factor * scale, compute_dtype(head), seed, looked)
             one_pass = self._one_pass(head.dtype, path.traced)
             loss, tally = apply(path, head, labels, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
             losses.append(loss)
@@ -246,14 +247,10 @@ class SegmentationLoss(nn.Module):
     def _problem(
         self, census: Census, tables: Tables, factor: float, compute: torch.dtype, seed: Tensor | None, looked: bool
     ) -> Problem:
-        reduced = self.reduction != "none"
-        weights = weight_table(
-            self.weights, census, self.reduction == "mean", factor * (census.parts if reduced else 1), compute
-        )
         return Problem(
             curve=self.curve,
             tables=tables.to(compute),
-            weights=weights,
+            weights=weight_table(self.weights, census, self.reduction == "mean", factor, compute),
             seed=seed,
             ignore_index=self.ignore_index,
             align_corners=self.align_corners,

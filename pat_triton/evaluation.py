@@ -10,8 +10,8 @@ from torch import Tensor
 
 from . import checks
 from .library import route
-from .options import Backend
-from .problem import label_dtype
+from .options import CHECKS, Backend
+from .problem import Path
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, ba
     """
     checks.logits(logits)
     wanted = checks.size(size, logits)
-    return _predict(logits, wanted, align_corners, backend)
+    return _path(logits, align_corners, backend).predict(logits, wanted, align_corners)
 
 
 @torch.no_grad()
@@ -63,8 +63,8 @@ def confusion_matrix(
     target = checks.target(target, logits)
     ignore_index = checks.index("ignore_index", ignore_index)
     checks.ignored(ignore_index, classes)
-    prediction = _predict(logits, target.shape[1:], align_corners, backend)
-    path = route(backend, logits)
+    path = _path(logits, align_corners, backend)
+    prediction = path.predict(logits, target.shape[1:], align_corners)
     counts = path.confusion(target, prediction, classes, ignore_index)
     if path.traced or not checks.looks_at_labels(logits.device):
         return checks.spoil(counts[:classes], counts[-1].any())
@@ -72,7 +72,8 @@ def confusion_matrix(
     return counts[:classes]
 
 
-def _predict(logits: Tensor, size: torch.Size, align_corners: bool, backend: Backend) -> Tensor:
-    checks.known("backend", backend, ("auto", "triton", "torch"))
-    checks.flag("align_corners", align_corners)
-    return route(backend, logits).predict(logits, size, align_corners, label_dtype(logits.shape[1]))
+def _path(logits: Tensor, align_corners: bool, backend: Backend) -> Path:
+    """The path of these options, checked."""
+    for name, value in (("backend", backend), ("align_corners", align_corners)):
+        CHECKS[name](name, value)
+    return route(backend, logits)

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from . import checks
 from .adjustment import Noise, Tables
 from .curves import CURVES
-from .ops import ONCE
+from .ops import ONCE, times
 from .paths import choose
 from .problem import Path, Problem, Result, Tally, label_dtype
 
@@ -63,7 +63,7 @@ class Operators:
     def rescale(self, gradient: Tensor, factor: Tensor) -> None:
         gradient.mul_(factor)
 
-    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
+    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
         return torch.ops.pat_triton.predict(logits, size, align_corners, self.backend)
 
     def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
@@ -149,9 +149,7 @@ def _backward(ctx: Any, grad_output: Tensor | None, *others: Tensor | None) -> t
         raise RuntimeError(ONCE)
     gradient = None
     if grad_output is not None and ctx.one_pass:
-        (gradient,) = ctx.saved_tensors
-        factor = grad_output.unsqueeze(1) if grad_output.ndim else grad_output
-        gradient = (gradient * factor).to(gradient.dtype)
+        gradient = times(ctx.saved_tensors[0], grad_output)
     elif grad_output is not None:
         gradient = torch.ops.pat_triton.gradient(grad_output, *ctx.saved_tensors, *ctx.rest)
     return gradient, *(None,) * (ctx.inputs - 1)
@@ -162,8 +160,7 @@ def _once(ctx: Any, *_: Tensor | None) -> tuple[Tensor | None, ...]:
 
 
 def _predict(logits: Tensor, size: list[int], align_corners: bool, backend: str) -> Tensor:
-    path = choose(backend, logits.device)
-    return path.predict(logits, torch.Size(size), align_corners, label_dtype(logits.shape[1]))
+    return choose(backend, logits.device).predict(logits, torch.Size(size), align_corners)
 
 
 def _fake_predict(logits: Tensor, size: list[int], *_: Any) -> Tensor:
@@ -183,20 +180,19 @@ def _fake_confusion(target: Tensor, _: Tensor, classes: int, *__: Any) -> Tensor
 
 LOSS = f"(Tensor logits, Tensor target, {PROBLEM}, bool reduce, bool one_pass, bool tally)"
 GRADIENT = f"(Tensor grad_output, Tensor logits, Tensor target, {PROBLEM})"
-OPERATORS = [
-    _operator(
-        "histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram
-    ),
-    _operator(f"loss{LOSS} -> (Tensor, Tensor, Tensor, Tensor, Tensor)", _loss, _fake_loss),
-    _operator(f"gradient{GRADIENT} -> Tensor", _gradient, lambda _, logits, *__: torch.empty_like(logits)),
-    _operator(
-        "predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict
-    ),
-    _operator(
-        "confusion(Tensor target, Tensor prediction, int classes, int ignore_index, str backend) -> Tensor",
-        _confusion,
-        _fake_confusion,
-    ),
-]
-OPERATORS[1].register_autograd(_backward, setup_context=_keep)
-OPERATORS[2].register_autograd(_once)
+histogram = _operator(
+    "histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram
+)
+loss = _operator(f"loss{LOSS} -> (Tensor, Tensor, Tensor, Tensor, Tensor)", _loss, _fake_loss)
+loss.register_autograd(_backward, setup_context=_keep)
+gradient = _operator(f"gradient{GRADIENT} -> Tensor", _gradient, lambda _, logits, *__: torch.empty_like(logits))
+gradient.register_autograd(_once)
+predict = _operator(
+    "predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict
+)
+confusion = _operator(
+    "confusion(Tensor target, Tensor prediction, int classes, int ignore_index, str backend) -> Tensor",
+    _confusion,
+    _fake_confusion,
+)
+OPERATORS = [histogram, loss, gradient, predict, confusion]

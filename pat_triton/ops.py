@@ -75,14 +75,17 @@ def _batched(factor: Tensor) -> bool:
     return torch._C._functorch.is_batchedtensor(factor) or torch._C._functorch.is_legacy_batchedtensor(factor)
 
 
+def times(gradient: Tensor, factor: Tensor) -> Tensor:
+    """gradient (B, L, *spatial) * factor, () or (B, *spatial), in the gradient's dtype: a new tensor."""
+    return (gradient * (factor.unsqueeze(1) if factor.ndim else factor)).to(gradient.dtype)
+
+
 def _scaled(path: Path, gradient: Tensor, factor: Tensor) -> Tensor:
     """gradient * factor: in place if this is the last backward through the graph, else a new tensor."""
-    if factor.ndim:
-        factor = factor.unsqueeze(1)
     if torch._C._autograd._get_current_graph_task_keep_graph() or _batched(factor):
-        return (gradient * factor).to(gradient.dtype)
+        return times(gradient, factor)
     if factor.ndim:
-        gradient.mul_(factor)
+        gradient.mul_(factor.unsqueeze(1))
     else:
         path.rescale(gradient, factor)
     return gradient

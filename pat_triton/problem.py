@@ -84,8 +84,8 @@ class Path(Protocol):
         """Multiply in place by a scalar; free where it is 1."""
         ...
 
-    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
-        """(B, *size): the first class with the largest logit; nan is the largest."""
+    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
+        """(B, *size) of ``label_dtype``: the first class with the largest logit; nan is the largest."""
         ...
 
     def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:

@@ -106,7 +106,7 @@ def evaluation(target, labels):
         for size in (SIZE, SOURCE):
             logits = torch.empty(2, L, *size, device="meta")
             what = {"L": L, "plan": f"predict {'x'.join(map(str, size))}"}
-            emit(target, lambda z=logits: path.predict(z, labels.shape[1:], False, torch.uint8), **what)
+            emit(target, lambda z=logits: path.predict(z, labels.shape[1:], False), **what)
             p = problem(Exponential(), "none", L)
             emit(
                 target,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..problem import Problem, Result, Tally, compute_dtype
+from ..problem import Problem, Result, Tally, compute_dtype, label_dtype
 from ..resize import resize
 from .chunk import Chunk, rows
 from .count import count, largest
@@ -67,9 +67,9 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
         gradient.mul_(factor)
 
 
-def predict(logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
+def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     compute = compute_dtype(logits)
-    labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
+    labels = torch.empty(len(logits), *size, dtype=label_dtype(logits.shape[1]), device=logits.device)
     with borrowed(logits) as room:
         source = _source(logits, size, align_corners, compute, False, room)
         for where in chunks(logits, size):

@@ -148,9 +148,9 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
     )  # fmt: skip
 
 
-def predict(logits: Tensor, size: torch.Size, align_corners: bool, dtype: torch.dtype) -> Tensor:
+def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     how = resize(logits.shape[2:], size, align_corners)
-    labels = torch.empty(len(logits), *size, dtype=dtype, device=logits.device)
+    labels = torch.empty(len(logits), *size, dtype=label_dtype(logits.shape[1]), device=logits.device)
     tile = _tile(logits, how, plain=True)
     if how is None:
         shape, (z, p) = views(logits, labels, rank=len(size))
