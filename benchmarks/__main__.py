@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from . import losses, numbers, roofline, suite, train
+from . import losses, numbers, paper, roofline, suite, training
 
-JOBS = (train, losses, suite, roofline, numbers)
+JOBS = (training, paper, losses, suite, roofline, numbers)
 
 
 def main() -> int:

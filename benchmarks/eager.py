@@ -92,10 +92,14 @@ def variations(counts: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Formula:
-    """``loss(logits, target, *tables)``; table: the one it needs, of class counts (L,) above 0."""
+    """``loss(logits, target, *tables)``; table: the one it needs, of class counts (L,) above 0.
+
+    options: those of our loss that are also its own, by the same name.
+    """
 
     loss: Callable[..., Tensor]
     table: Callable[[Tensor], Tensor] | None = None
+    options: tuple[str, ...] = ()
 
     def tables(self, counts: Tensor) -> tuple[Tensor, ...]:
         return () if self.table is None else (self.table(counts),)
@@ -103,11 +107,11 @@ class Formula:
 
 FORMULAS = {
     "CrossEntropyLoss": Formula(cross_entropy),
-    "FocalLoss": Formula(focal),
+    "FocalLoss": Formula(focal, options=("gamma",)),
     "ClassBalancedLoss": Formula(class_balanced, balance),
-    "ClassBalancedFocalLoss": Formula(class_balanced_focal, balance),
+    "ClassBalancedFocalLoss": Formula(class_balanced_focal, balance, ("gamma",)),
     "BalancedSoftmaxLoss": Formula(balanced_softmax, lambda counts: counts.log()[:, None, None]),
-    "LDAMLoss": Formula(ldam, margins),
-    "BLVLoss": Formula(blv, variations),
-    "PATLoss": Formula(pat),
+    "LDAMLoss": Formula(ldam, margins, ("scale",)),
+    "BLVLoss": Formula(blv, variations, ("sigma",)),
+    "PATLoss": Formula(pat, options=("temperature",)),
 }

@@ -1,8 +1,9 @@
 """The processes that ``torchrun`` started, which train one network together; without it there is one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -11,6 +12,8 @@ import torch.distributed as dist
 # threads would run on while Python ends, and can abort it.
 import torch.distributed.nn
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def launched() -> bool:
@@ -46,9 +49,10 @@ def joined(device: torch.device) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def share(batch: Tensor) -> Tensor:
-    """This process's images of a batch."""
-    return batch.chunk(size())[rank()]
+def share(batch: Sequence[T]) -> Sequence[T]:
+    """This process's part of a batch that they share evenly."""
+    own = len(batch) // size()
+    return batch[rank() * own : (rank() + 1) * own]
 
 
 def average(x: Tensor) -> Tensor:

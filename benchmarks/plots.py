@@ -44,7 +44,7 @@ def draw_losses(path: Path, record: Record) -> None:
         memory.set(xlabel="memory beyond the logits, in logits of full size", xlim=(0, None))
         time.invert_yaxis()
         _decades(time.xaxis)
-        _finish(figure, path, title(record), (time, memory))
+        finish(figure, path, title(record), (time, memory))
 
 
 def draw_growth(path: Path, curves: Sequence[Growth]) -> None:
@@ -68,7 +68,7 @@ def draw_growth(path: Path, curves: Sequence[Growth]) -> None:
             panel.set_xticks([], minor=True)
         panels[0].set(ylabel="ms, loss + gradient")
         _decades(panels[0].yaxis)
-        _finish(figure, path, place(curves[0].records[0]), panels)
+        finish(figure, path, place(curves[0].records[0]), panels)
 
 
 def _decades(axis: Axis) -> None:
@@ -78,7 +78,7 @@ def _decades(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _finish(figure: Figure, path: Path, heading: str, panels: Sequence[Axes]) -> None:
+def finish(figure: Figure, path: Path, heading: str, panels: Sequence[Axes]) -> None:
     for panel in panels:
         panel.grid(color=GREY, alpha=0.3)
         panel.set_axisbelow(True)

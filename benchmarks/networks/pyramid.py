@@ -4,7 +4,6 @@ After Kirillov et al. 2019, Panoptic Feature Pyramid Networks, section 3: featur
 brought to a quarter and added.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -40,12 +39,6 @@ class PyramidNet(nn.Module):
         size = parts[0].shape[-2:]
         merged = sum((F.interpolate(part, size, mode="bilinear") for part in parts[1:]), parts[0])
         return self.head(merged).contiguous()
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 -> float32 in [-1, 1]; on a CPU in the layout in which its convolutions are fastest."""
-    scaled = images.float().div_(127.5).sub_(1)
-    return scaled.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else scaled
 
 
 def _convolution(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:

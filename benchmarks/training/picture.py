@@ -10,36 +10,36 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from .canvas import VOID
-from .data import Data
+from ..datasets import VOID, Data
+from ..datasets.splits import stack
 
 # Matplotlib says there that it builds its font cache, on the first run of all.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-def chosen(data: Data, rows: int = 5) -> Tensor:
+def chosen(data: Data, rows: int = 5) -> list[int]:
     """Numbers of the evenly spaced validation images that are drawn."""
-    images = len(data.val.images)
-    return torch.linspace(0, images - 1, min(rows, images)).long()
+    images = len(data.val)
+    return torch.linspace(0, images - 1, min(rows, images)).long().tolist()
 
 
 def draw(path: Path, data: Data, predictions: Mapping[str, Tensor]) -> None:
     """The chosen validation images, a row each: image, labels, and the predictions (rows, H, W) by name."""
-    rows = chosen(data)
+    images, truth = stack(data.val[number] for number in chosen(data))
     colours = torch.zeros(VOID + 1, 3, dtype=torch.uint8)
     colours[: len(data.classes.colours)] = torch.tensor(data.classes.colours, dtype=torch.uint8)
     columns = {
-        "image": data.val.images[rows].movedim(1, -1),
-        "labels": colours[data.val.labels[rows].long()],
+        "image": images,
+        "labels": colours[truth.long()],
         **{name: colours[labels.long()] for name, labels in predictions.items()},
     }
 
-    height, width = data.val.labels.shape[1:]
+    height, width = truth.shape[1:]
     inches = 3.4
-    size = (inches * len(columns), inches * height / width * len(rows) + 0.9)
+    size = (inches * len(columns), inches * height / width * len(images) + 0.9)
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    axes = figure.subplots(len(images), len(columns), squeeze=False)
     for column, (title, pictures) in enumerate(columns.items()):
         axes[0, column].set_title(title)
         for row, picture in enumerate(pictures):

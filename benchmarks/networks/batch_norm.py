@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .parallel import average, launched, size
+from ..parallel import average, launched, size
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -30,3 +30,17 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
         self.num_batches_tracked += 1
+
+
+def shared(model: nn.Module) -> nn.Module:
+    """The model with such layers in place of torch's."""
+    for name, child in model.named_children():
+        # Layers derived from torch's do something more.
+        setattr(model, name, _like(child) if type(child) is nn.BatchNorm2d else shared(child))
+    return model
+
+
+def _like(layer: nn.BatchNorm2d) -> BatchNorm2d:
+    made = BatchNorm2d(layer.num_features, layer.eps, layer.momentum)
+    made.load_state_dict(layer.state_dict())
+    return made

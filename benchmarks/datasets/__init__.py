@@ -1,0 +1,103 @@
+"""Data sets at a working size: drawn, or read from a folder."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from ..parallel import rank
+from ..scenes import scene
+from ..scenes.canvas import VOID
+from .catalogue import Classes, chosen
+from .counts import count, counted
+from .folders import Layout, Pair
+from .splits import Held, Read, Sample, Split
+
+NUMBER_OF_SCENES = {"train": 400, "val": 60}
+TAIL_SHARE = 0.02
+MEMORY = 4 << 30  # bytes of images and labels of a split that are kept; more are read each time
+
+
+@dataclass(frozen=True)
+class Data:
+    """test: what is judged at the end, of a data set that has one; otherwise val is.
+    counts (L,): labelled training pixels of each class."""
+
+    classes: Classes
+    train: Split
+    val: Split
+    test: Split | None
+    counts: Tensor
+
+    @property
+    def shares(self) -> Tensor:
+        """(L,) shares of the labelled training pixels."""
+        return self.counts / self.counts.sum()
+
+    @property
+    def tail(self) -> Tensor:
+        """(L,) bool: the classes with less than ``TAIL_SHARE`` of the labelled training pixels."""
+        return self.shares < TAIL_SHARE
+
+    @property
+    def judged(self) -> Split:
+        return self.val if self.test is None else self.test
+
+
+def load(
+    name: str,
+    root: Path | None,
+    size: tuple[int, int],
+    seed: int,
+    *,
+    classes: int | None = None,
+    kept: Path = Path("runs"),
+) -> Data:
+    """size: (height, width) that images and labels are resized to, or scenes drawn at. classes: of an ADE20K-style
+    folder, if they are not 150. kept: the folder of the class counts."""
+    found = chosen(name, root, classes)
+    layout, L = found.layout, len(found.classes.names)
+    if layout is None:
+        train, val = (_drawn(split, size, seed) for split in NUMBER_OF_SCENES)
+        return Data(found.classes, train, val, None, torch.from_numpy(count(train.labels, L)))
+    if root is None:
+        raise ValueError(f"--data {name} needs --root, the folder of the data set")
+    # Every file is known to be there before the first is read, which can take minutes.
+    pairs = {split: layout.pairs(root, split) for split in layout.splits}
+    splits = {split: _split(layout, split, pairs[split], size) for split in pairs}
+    counts = torch.tensor(counted(layout, pairs["train"], L, kept))
+    if not counts.any():
+        raise ValueError(f"{pairs['train'][0][1].parent}: found no labelled pixel in train, expected some")
+    return Data(found.classes, splits["train"], splits["val"], splits.get("test"), counts)
+
+
+def _drawn(split: str, size: tuple[int, int], seed: int) -> Held:
+    which, number = list(NUMBER_OF_SCENES).index(split), NUMBER_OF_SCENES[split]
+    samples = (scene(np.random.default_rng((seed, which, i)), size) for i in range(number))
+    return _held(samples, f"drawing {split}", number, size)
+
+
+def _split(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int]) -> Split:
+    if len(pairs) * size[0] * size[1] * 4 > MEMORY:
+        return Read(lambda number: layout.read(pairs[number], size), len(pairs), size)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        samples = pool.map(partial(layout.read, size=size), pairs)
+        return _held(samples, f"reading {split}", len(pairs), size)
+
+
+def _held(samples: Iterable[Sample], what: str, count: int, size: tuple[int, int]) -> Held:
+    images = np.empty((count, *size, 3), np.uint8)
+    labels = np.empty((count, *size), np.uint8)
+    for number, sample in enumerate(track(samples, what, count, disable=rank() > 0)):
+        images[number], labels[number] = sample
+    return Held(images, labels)
+
+
+__all__ = ["TAIL_SHARE", "VOID", "Data", "Held", "Split", "load"]

@@ -1,0 +1,66 @@
+"""The networks that are trained: images (B, 3, H, W) float -> logits (B, classes, h, w).
+
+Those whose heads would enlarge their logits to the image's size give them as they are: the loss resizes them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import libraries
+from .batch_norm import shared
+from .pyramid import LEVELS, PyramidNet
+from .segnet import SHRINKAGE, SegNet
+
+
+@dataclass(frozen=True)
+class Network:
+    """make(classes, width, encoder, pretrained). width: channels of the first stage where the network is not an
+    encoder's, unless told otherwise. least: height and width of an image; multiple: of which they have to be.
+    align_corners: how its head would enlarge the logits."""
+
+    make: Callable[[int, int, str, bool], nn.Module]
+    width: int | None = None
+    least: int = 32
+    multiple: int = 32
+    align_corners: bool = False
+
+
+NETWORKS = {
+    "pyramid": Network(lambda classes, width, *_: PyramidNet(classes, width), 16, 2**LEVELS, 1),
+    "segnet": Network(lambda classes, width, *_: SegNet(classes, width), 64, SHRINKAGE, 1),
+    "attention-unet": Network(libraries.attention_unet, 64, 16, 16),
+    "unet": Network(libraries.smp("Unet")),
+    "unet++": Network(libraries.smp("UnetPlusPlus")),
+    "deeplabv3": Network(libraries.smp("DeepLabV3"), align_corners=True),
+    "deeplabv3+": Network(libraries.smp("DeepLabV3Plus"), align_corners=True),
+    "segformer": Network(libraries.smp("Segformer"), align_corners=True),
+}
+
+
+def check(name: str, size: tuple[int, int], width: int | None) -> None:
+    """ValueError if the network cannot take images of that (height, width)."""
+    network = NETWORKS[name]
+    height, width_of_image = size
+    if min(size) < network.least or height % network.multiple or width_of_image % network.multiple:
+        multiples = f", multiples of {network.multiple}" if network.multiple > 1 else ""
+        raise ValueError(
+            f"--size or --crop: got {height} {width_of_image}, expected at least {network.least} each{multiples} "
+            f"for --model {name}"
+        )
+    if width is not None and network.width is None:
+        raise ValueError(f"--width: got {width}, expected none: --model {name} is as wide as its --encoder")
+
+
+def build(name: str, classes: int, width: int | None, encoder: str, pretrained: bool) -> nn.Module:
+    network = NETWORKS[name]
+    return shared(network.make(classes, width or network.width or 0, encoder, pretrained))
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in ImageNet's units, in channels_last layout."""
+    mean = torch.tensor((123.675, 116.28, 103.53), device=images.device)
+    deviation = torch.tensor((58.395, 57.12, 57.375), device=images.device)
+    return images.float().sub_(mean).div_(deviation).movedim(-1, 1)

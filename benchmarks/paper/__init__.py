@@ -1,0 +1,14 @@
+"""The experiments of the PAT paper: ``paper``."""
+
+import argparse
+
+from . import runs
+
+PARTS = (runs,)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser("paper", help="the tables and figures of the PAT paper, and its experiments")
+    parts = parser.add_subparsers(required=True, metavar="PART")
+    for part in PARTS:
+        part.add_parser(parts)

@@ -1,0 +1,94 @@
+"""Runs as Markdown."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ..training.evaluate import Scores
+from .results import Run, by_loss, spread
+
+ORDER = ("CrossEntropyLoss", "FocalLoss", "ClassBalancedLoss", "ClassBalancedFocalLoss", "BalancedSoftmaxLoss",
+         "LDAMLoss", "BLVLoss", "PATLoss")  # fmt: skip
+SHOWN: dict[str, Callable[[Scores], float]] = {
+    "mIoU": lambda s: s.miou,
+    "tail": lambda s: s.tail_miou,
+    "head": lambda s: s.head_miou,
+    "pixel accuracy": lambda s: s.pixel_accuracy,
+    "Dice error": lambda s: s.dice_error,
+}
+
+
+def markdown(runs: Sequence[Run]) -> str:
+    """Losses by their scores, classes by their IoU, and how the learning rates were found."""
+    losses = dict(sorted(by_loss(runs).items(), key=lambda item: _order(item[0])))
+    parts = [_heading(runs), _scores(losses), _classes(losses)]
+    swept = [run for run in runs if run.swept]
+    if swept:
+        parts.append(_sweep(swept))
+    return "\n".join(parts)
+
+
+def _heading(runs: Sequence[Run]) -> str:
+    run = next(run for run in runs if not run.swept)
+    a = run.arguments
+    width = f" of width {a['width']}" if a["width"] else ""
+    size = "x".join(map(str, a["crop"] or a["size"]))
+    epochs = a["steps"] * a["batch"] / run.images["train"]
+    return (
+        f"{a['data']}, {a['model']}{width}, {size}, {a['steps']} steps of {a['batch']} images ({epochs:.0f} epochs), "
+        f"{a['optimizer']}, {a['schedule']}, autocast {a['amp']}; judged on {run.images[run.judged_on]} {run.judged_on} "
+        f"images; {run.device}, torch {run.versions['torch']}, {run.date[:10]}; %, mean and standard deviation over "
+        "seeds:\n"
+    )
+
+
+def _scores(losses: dict[str, list[Run]]) -> str:
+    lines = [_line(("", "seeds", "learning rate", *SHOWN)), _line("---" for _ in range(3 + len(SHOWN)))]
+    for loss, runs in losses.items():
+        cells = (_percent([show(run.scores) for run in runs]) for show in SHOWN.values())
+        lines.append(_line((f"`{loss}`", str(len(runs)), f"{runs[0].arguments['lr']:g}", *cells)))
+    return "\n".join(lines) + "\n"
+
+
+def _classes(losses: dict[str, list[Run]]) -> str:
+    first = next(iter(losses.values()))[0]
+    order = sorted(range(len(first.classes)), key=lambda i: -first.shares[i])
+    heads = (f"{first.classes[i]} {_share(first.shares[i])}" for i in order)
+    lines = [_line(("IoU; % of pixels", *heads)), _line("---" for _ in range(1 + len(order)))]
+    for loss, runs in losses.items():
+        lines.append(_line((f"`{loss}`", *(_percent([run.scores.iou[i] for run in runs], False) for i in order))))
+    return "\n".join(lines) + "\n"
+
+
+def _sweep(runs: Sequence[Run]) -> str:
+    rates = sorted({run.arguments["lr"] for run in runs})
+    steps = runs[0].arguments["steps"]
+    lines = [
+        f"Validation mIoU after {steps} steps, by which the learning rates were chosen:\n",
+        _line(("", *(f"{lr:g}" for lr in rates))),
+        _line("---" for _ in range(1 + len(rates))),
+    ]
+    for loss in sorted({run.loss for run in runs}, key=_order):
+        found = {run.arguments["lr"]: run.validated.miou for run in runs if run.loss == loss}
+        lines.append(_line((f"`{loss}`", *(_percent([found[lr]]) if lr in found else "-" for lr in rates))))
+    return "\n".join(lines) + "\n"
+
+
+def _order(loss: str) -> tuple[int, float | str]:
+    """That of the catalogue; of PAT by temperature."""
+    kind, _, options = loss.partition("(")
+    number = options.rstrip(")").rpartition("=")[2]
+    return ORDER.index(kind) if kind in ORDER else len(ORDER), float(number) if kind == "PATLoss" and number else 0.0
+
+
+def _percent(values: Iterable[float], with_spread: bool = True) -> str:
+    average, deviation = spread(list(values))
+    if average != average:
+        return "-"
+    return f"{100 * average:.1f}" + (f" ± {100 * deviation:.1f}" if deviation is not None and with_spread else "")
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.2g}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,80 @@
+"""Train the same network with one loss after the other, and compare: ``train``."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .. import parallel
+from ..datasets import load
+from ..machine import pick
+from . import checkpoint, report
+from .arguments import add_arguments, complete, defaults
+from .comparison import compare
+from .log import write_losses
+from .outcome import Outcome
+from .picture import draw
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "train",
+        help="train with one loss after the other, and compare; cross-entropy and PAT unless told otherwise",
+        epilog=defaults(),
+        argument_default=argparse.SUPPRESS,  # --resume has to know which were given
+    )
+    add_arguments(parser)
+    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="alone: go on with the interrupted run there")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    given = {name: value for name, value in vars(args).items() if name != "run"}
+    resumed: Path | None = given.pop("resume", None)
+    saved = _saved(resumed, given) if resumed else {}
+    train(argparse.Namespace(**saved["arguments"]) if saved else complete(given), resumed, saved)
+
+
+def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], quiet: bool = False) -> list[Outcome]:
+    """folder: where the run's files go; None makes a new one. saved: the checkpoint there, or nothing."""
+    if args.batch % parallel.size():
+        raise ValueError(f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the processes")
+    device = pick(parallel.own_device(args.device))
+    root = Path(args.root) if args.root else None
+    data = load(args.data, root, args.size, args.seed, classes=args.classes, kept=Path(args.out))
+    classes = len(data.classes.names)
+    if saved and saved["classes"] != classes:
+        raise ValueError(
+            f"{folder}/{checkpoint.NAME}: found a network of {saved['classes']} classes, expected {classes}, "
+            f"those of {args.data}"
+        )
+    if parallel.rank() > 0:
+        folder = None  # the other processes neither write nor print
+    elif folder is None:
+        folder = report.new_folder(Path(args.out), args.data)
+    console = Console(quiet=quiet or folder is None)
+    console.print(report.describe(data, args, device))
+
+    with parallel.joined(device):
+        outcomes = compare(data, args, device, folder, saved, console)
+
+    if folder is not None:
+        console.print(report.table(data, outcomes))
+        picture = folder / "predictions.png"
+        draw(picture, data, {outcome.name: outcome.predictions for outcome in outcomes})
+        console.print(f"picture: {picture}", soft_wrap=True)
+        write_losses(folder / "losses.csv", {outcome.name: outcome.training_losses for outcome in outcomes})
+        results = folder / "results.json"
+        report.write(results, data, outcomes, args, device)
+        console.print(f"figures: {results}, losses.csv, log.csv", soft_wrap=True)
+    return outcomes
+
+
+def _saved(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"--resume: got {options} too, expected it alone: a run keeps the options it began with")
+    if folder.is_file():
+        raise ValueError(f"--resume: got the file {folder}, expected its folder")
+    return checkpoint.read(folder)

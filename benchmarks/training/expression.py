@@ -1,0 +1,111 @@
+"""Losses as they are written on a command line: ``PATLoss``, ``PATLoss(temperature=5)``, or the open form
+``SegmentationLoss(Focal(2), Variation(0.5), MaskSize())``."""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+import pat_triton
+from pat_triton import adjustment, curves, weights
+
+from ..cost import Loss
+from ..eager import FORMULAS
+
+LOSSES = tuple(FORMULAS)
+PARTS = {
+    name: getattr(module, name)
+    for module, names in (
+        (curves, ("CrossEntropy", "Focal", "Exponential")),
+        (adjustment, ("Scale", "LogPrior", "Margin", "Variation")),
+        (weights, ("Pixel", "WeightedPixel", "EffectiveNumber", "MaskSize", "Element")),
+    )
+    for name in names
+}
+KNOWN = {name: getattr(pat_triton, name) for name in (*LOSSES, "SegmentationLoss")}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """name: of the loss. arguments, settings: as Python writes them."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        parts = (*self.arguments, *(f"{name}={value}" for name, value in self.settings))
+        return f"{self.name}({', '.join(parts)})" if parts else self.name
+
+    def build(self, **options: Any) -> pat_triton.SegmentationLoss:
+        """options: of this run, unless the expression has them."""
+        own = {name: _value(ast.parse(value, mode="eval").body) for name, value in self.settings}
+        arguments = [_value(ast.parse(value, mode="eval").body) for value in self.arguments]
+        try:
+            return KNOWN[self.name](*arguments, **{**options, **own})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--loss {self}: {error}") from error
+
+
+def parse(text: str, settings: Sequence[str] = ()) -> Expression:
+    """settings: ``NAME=VALUE`` of every loss, or ``LOSS.NAME=VALUE`` of one."""
+    expected = f"one of {', '.join(KNOWN)}, or a call of one such as PATLoss(temperature=5)"
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"--loss: got {text!r}, expected {expected}") from error
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    if not isinstance(call.func, ast.Name) or call.func.id not in KNOWN:
+        raise ValueError(f"--loss: got {text!r}, expected {expected}")
+    found: dict[str, str] = {}
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            raise ValueError(f"--loss: got {text!r}, expected names for its options, not **")
+        found[keyword.arg] = ast.unparse(keyword.value)
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        loss, dot, option = name.rpartition(".")
+        if not (equals and option.isidentifier()) or (dot and loss not in KNOWN):
+            raise ValueError(f"--set: got {setting!r}, expected NAME=VALUE or LOSS.NAME=VALUE, LOSS one of --loss")
+        if not dot or loss == call.func.id:
+            found[option] = value
+    made = Expression(call.func.id, tuple(map(ast.unparse, call.args)), tuple(found.items()))
+    made.build()  # so that a mistake is said before the data are read
+    return made
+
+
+def rival(expression: Expression, counts: Tensor, align_corners: bool) -> Loss | None:
+    """The formula in eager torch, with class counts (L,); None where it has no such options."""
+    formula = FORMULAS.get(expression.name)
+    if formula is None or expression.arguments:
+        return None
+    settings = {name: ast.literal_eval(value) for name, value in expression.settings}
+    if not set(settings) <= set(formula.options):
+        return None
+    tables = formula.tables(counts.clamp(min=1))
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        if align_corners and logits.shape[2:] != target.shape[1:]:
+            logits = F.interpolate(logits, target.shape[1:], mode="bilinear", align_corners=True)
+        return formula.loss(logits, target, *tables, **settings)
+
+    return loss
+
+
+def _value(node: ast.expr) -> Any:
+    """A literal, a part of a loss such as ``Focal(2)``, or a word."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PARTS:
+        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
+        return PARTS[node.func.id](*map(_value, node.args), **named)
+    if isinstance(node, ast.Tuple):
+        return tuple(map(_value, node.elts))
+    if isinstance(node, ast.Name):
+        return node.id
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        known = ", ".join(PARTS)
+        raise ValueError(f"got {ast.unparse(node)!r}, expected a literal, a word or one of {known}") from error
