@@ -7,6 +7,8 @@ from pathlib import Path
 
 from . import roofline
 from .contest import OURS
+from .paper import figure5, tables
+from .paper.results import read_all
 from .record import Record, read
 from .table import digits, title
 
@@ -14,6 +16,7 @@ README = Path(__file__).parent.parent / "README.md"
 RESULTS = Path(__file__).parent / "results"
 BLOCK = re.compile(r"(<!-- figures (\S+) -->\n).*?(<!-- end -->)", re.S)
 RIVALS = ("eager", "compiled", "released")
+SPECIAL = {"roofline.json": roofline.markdown, "cpu-figure5.json": figure5.markdown}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,8 +37,10 @@ def markdown(file: Path) -> str:
     """A record as a table, a line a loss."""
     if not file.exists():
         return "Not measured yet.\n"
-    if file.name == "roofline.json":
-        return roofline.markdown(file)
+    if file.is_dir():
+        return tables.markdown(read_all(file))
+    if file.name in SPECIAL:
+        return SPECIAL[file.name](file)
     record = read(file, Record)
     head = ("", "ours, ms", *(f"{name}, ms" for name in RIVALS), "memory", "gradient error")
     lines = [f"{title(record)}:", "", _line(head), _line("---" for _ in head)]

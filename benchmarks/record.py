@@ -68,8 +68,8 @@ class Growth:
 T = TypeVar("T")
 
 
-def write(path: Path, record: Record | Growth) -> None:
-    """To a file that must not exist."""
+def write(path: Path, record: Any) -> None:
+    """A dataclass, to a file that must not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x") as file:
         file.write(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")

@@ -31,23 +31,23 @@ def run(
     ``time.monotonic`` after which nothing more is compiled."""
     case = example(shape, source, dtype, device)
     torch.compiler.reset()  # what other runs compiled counts against a limit, and is tried first
-    checked: dict[Contestant, Row] = {}
+    rows: dict[Contestant, Row] = {}
     for loss in losses:
-        checked |= _checked(loss, case, rivals, compile_until, say)
+        rows |= checked(loss, case, rivals, compile_until, say)
     say("measuring")
     steps = {
-        str(c): partial(case.step, c.call)
-        for c, row in checked.items()
-        if not row.not_run and not isinstance(c.call, str)
+        str(c): partial(case.step, c.call) for c, row in rows.items() if not row.not_run and not isinstance(c.call, str)
     }
     costs = measured(steps, case.logits, case.target, budget)
     waits = device.type == "cuda" and case.logits.numel() <= SMALL
     hosts = {name: host_seconds(step, device) for name, step in steps.items()} if waits else {}
-    rows = (replace(row, cost=costs.get(str(c)), host_seconds=hosts.get(str(c))) for c, row in checked.items())
-    return Record(job, name, shape, source, dtype, case.floor_bytes, machine, tuple(rows))
+    done = (replace(row, cost=costs.get(str(c)), host_seconds=hosts.get(str(c))) for c, row in rows.items())
+    return Record(job, name, shape, source, dtype, case.floor_bytes, machine, tuple(done))
 
 
-def _checked(loss: str, case: Case, rivals: Sequence[str], compile_until: float, say: Say) -> dict[Contestant, Row]:
+def checked(
+    loss: str, case: Case, rivals: Sequence[str], compile_until: float = float("inf"), say: Say = lambda _: None
+) -> dict[Contestant, Row]:
     """The errors of a loss's contestants, or why they are not run; ValueError on a wrong result."""
     truth, rows = Truth(loss, case), {}
     for contestant in contestants(loss, case, rivals):

@@ -11,8 +11,8 @@ from cases import CPU, GPU, PATHS, Loss, example
 from PIL import Image
 
 import pat_triton as pt
-from benchmarks import checkpoint
-from benchmarks.data import load
+from benchmarks.training import checkpoint
+from benchmarks.datasets import load
 from pat_triton import metrics
 from pat_triton.adjustment import LogPrior, Variation
 from pat_triton.curves import Curve, Exponential
@@ -87,7 +87,7 @@ SHAPE = "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2
 LOGITS = "logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape "
 NUMBERS = "expected a list, array or tensor of numbers, got "
 SIZE = "size: expected (height, width) such as target.shape[-2:], got "
-FILES = "no such folder; --data camvid expects SPLIT/*.jpg and SPLITannot/*.png below --root"
+FILES = "no such folder; --data camvid expects SPLIT/*.jpg|.png and SPLITannot/*.png below --root"
 
 BAD = [
     # Constructors: numbers.
@@ -308,9 +308,9 @@ BAD = [
          lambda _: metrics.iou((Y, Y))),
     *bad("counts: expected a confusion matrix (L, L), got shape (2, 3)", lambda _: metrics.dice(torch.zeros(2, 3))),
     # Files.
-    *bad("FOLDER/checkpoint.pt: found no such file, expected a checkpoint of format 1 by python -m benchmarks train",
+    *bad("FOLDER/checkpoint.pt: found no such file, expected a checkpoint of format 2 by python -m benchmarks train",
          checkpoint.read),
-    *bad("FOLDER/checkpoint.pt: found 5 bytes that torch.load cannot read, expected a checkpoint of format 1 by "
+    *bad("FOLDER/checkpoint.pt: found 5 bytes that torch.load cannot read, expected a checkpoint of format 2 by "
          "python -m benchmarks train",
          lambda folder: (folder / "checkpoint.pt").write_text("whole") and checkpoint.read(folder)),
     *bad("--data camvid needs --root, the folder of the data set", lambda _: load("camvid", None, (32, 48), 0)),
@@ -318,7 +318,7 @@ BAD = [
     *data(f"FOLDER/valannot: {FILES}", lambda root: (root / "valannot").rename(root / "labels")),
     *data("FOLDER/trainannot/1.png: no such file, expected the labels of FOLDER/train/1.jpg",
           lambda root: (root / "trainannot/1.png").unlink()),
-    *data("FOLDER/train: no image in it, expected files *.jpg",
+    *data("FOLDER/train: no image in it, expected files *.jpg or *.png",
           lambda root: [file.unlink() for file in (root / "train").iterdir()]),
     *data("FOLDER/train/1.jpg: found 200 bytes that cannot be decoded (Truncated File Read), expected an image",
           lambda root: os.truncate(root / "train/1.jpg", 200)),

@@ -10,20 +10,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from camvid import camvid
 
 import pat_triton
-from benchmarks import checkpoint, parallel
+from benchmarks import parallel
 from benchmarks.__main__ import main
-from benchmarks.batches import Batches
-from benchmarks.data import Split
-from benchmarks.loop import Training
-from benchmarks.model import PyramidNet
+from benchmarks.datasets import Held
+from benchmarks.datasets.augmentation import Augmentation
+from benchmarks.networks.pyramid import PyramidNet
+from benchmarks.training import checkpoint
+from benchmarks.training.arguments import complete
+from benchmarks.training.batches import Batches
+from benchmarks.training.loop import Training
 
 ROOT = Path(__file__).parent.parent
 KILLED = str(ROOT / "tests" / "killed.py")
+LOSSES = ("CrossEntropyLoss", "PATLoss")
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -81,13 +86,13 @@ def python(*arguments):
 
 
 def folder_of(out):
-    (folder,) = out.iterdir()
+    (folder,) = (path for path in out.iterdir() if path.is_dir())  # class counts lie beside it
     return folder
 
 
 def losses(folder):
     with open(folder / "losses.csv", newline="") as file:
-        return torch.tensor([[float(row[name]) for name in ("cross-entropy", "PAT")] for row in csv.DictReader(file)])
+        return torch.tensor([[float(row[name]) for name in LOSSES] for row in csv.DictReader(file)])
 
 
 def assert_same(folder, other):
@@ -111,7 +116,7 @@ def test_two_processes_train_as_one(whole, shared):
 @pytest.mark.parametrize(
     ("when", "count", "kept"),
     # Six steps with cross-entropy, then with PAT, and a checkpoint every other.
-    [("step", 9, ("PAT", 2)), ("half", 4, ("cross-entropy", 6))],
+    [("step", 9, ("PATLoss", 2)), ("half", 4, ("CrossEntropyLoss", 6))],
 )
 def test_a_killed_run_goes_on(when, count, kept, arguments, whole, job, tmp_path):
     done = python(KILLED, when, str(count), *arguments, str(tmp_path))
@@ -119,7 +124,7 @@ def test_a_killed_run_goes_on(when, count, kept, arguments, whole, job, tmp_path
     folder = folder_of(tmp_path)
     assert (folder / checkpoint.PARTIAL).exists() == (when != "step")
     state = torch.load(folder / checkpoint.NAME)
-    assert (("cross-entropy", "PAT")[len(state["outcomes"])], len(state["training"]["losses"])) == kept
+    assert (LOSSES[len(state["outcomes"])], len(state["training"]["losses"])) == kept
 
     code, out = job("train", "--resume", folder)
     assert code == 0, out.err
@@ -137,13 +142,17 @@ def test_a_killed_run_of_two_processes_goes_on(arguments, shared, tmp_path):
     assert_same(folder, shared[0])
 
 
-def test_noise_goes_on(tmp_path):
-    split = Split(torch.randint(0, 256, (3, 3, 32, 32)).byte(), torch.randint(0, 4, (3, 32, 32)).byte())
+@pytest.mark.parametrize("options", [{}, {"scale": (0.5, 2.0), "amp": "fp16", "optimizer": "sgd", "schedule": "poly"}])
+def test_every_state_goes_on(options, tmp_path):
+    """BLV's noise, and with the options random scales, a gradient scaler and momentum; batches are made ahead."""
+    rng = np.random.default_rng(0)
+    split = Held(rng.integers(0, 256, (3, 32, 32, 3), np.uint8), rng.integers(0, 4, (3, 32, 32), np.uint8))
+    args = complete({"steps": 4, "batch": 2, "size": (32, 32), "lr": 1e-3} | options)
 
     def training():
         torch.manual_seed(0)
-        loss = pat_triton.BLVLoss()
-        return Training(PyramidNet(4, 2), loss, Batches(split, 2, 0), steps=4, lr=1e-3, device=torch.device("cpu"))
+        batches = Batches(split, 2, 0, Augmentation(args.scale, (32, 32)))
+        return Training(PyramidNet(4, 2), pat_triton.BLVLoss(), batches, args, torch.device("cpu"))
 
     def steps(training, count):
         for _ in range(count):
@@ -180,7 +189,7 @@ def changed(data, **changes):
     return saved(torch.load(io.BytesIO(data)) | changes)
 
 
-EXPECTED = "expected a checkpoint of format 1 by python -m benchmarks train"
+EXPECTED = "expected a checkpoint of format 2 by python -m benchmarks train"
 UNREADABLE = {  # what becomes of the bytes of a good one, and the error
     "truncated": (lambda data: data[:-1], f"found {{size}} bytes that torch.load cannot read, {EXPECTED}"),
     "empty": (lambda _: b"", f"found 0 bytes that torch.load cannot read, {EXPECTED}"),
@@ -188,7 +197,7 @@ UNREADABLE = {  # what becomes of the bytes of a good one, and the error
     "code": (lambda data: changed(data, path=ROOT), f"found {{size}} bytes that torch.load cannot read, {EXPECTED}"),
     "tensor": (lambda _: saved(torch.zeros(3)), f"found a Tensor without a format number, {EXPECTED}"),
     "weights": (lambda _: saved({"bias": torch.zeros(3)}), f"found a dict without a format number, {EXPECTED}"),
-    "format": (lambda data: changed(data, format=2), f"found format 2, {EXPECTED}"),
+    "format": (lambda data: changed(data, format=1), f"found format 1, {EXPECTED}"),
     "classes": (
         lambda data: changed(data, classes=12),
         "found a network of 12 classes, expected 11, those of camvid",

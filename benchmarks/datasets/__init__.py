@@ -70,7 +70,7 @@ def load(
     if root is None:
         raise ValueError(f"--data {name} needs --root, the folder of the data set")
     # Every file is known to be there before the first is read, which can take minutes.
-    pairs = {split: layout.pairs(root, split) for split in layout.splits}
+    pairs = {split: layout.pairs(root, split) for split in layout.splits if split != "test" or layout.has(root, split)}
     splits = {split: _split(layout, split, pairs[split], size) for split in pairs}
     counts = torch.tensor(counted(layout, pairs["train"], L, kept))
     if not counts.any():

@@ -23,7 +23,7 @@ class Layout:
 
     images, labels: folders, with {split} for the split. image_ends, label_end: how names end.
     ids: byte -> class or ``VOID``; any other byte is an error.
-    splits: what the data set calls train, val and test; without a test split, val is judged.
+    splits: what the data set calls train, val and, if it may have them, test images.
     listing: the file, with {split}, that lists the names of a split, one first in each line.
     """
 
@@ -35,6 +35,9 @@ class Layout:
     ids: Mapping[int, int]
     splits: Mapping[str, str] = field(default_factory=lambda: SPLITS)
     listing: str | None = None
+
+    def has(self, root: Path, split: str) -> bool:
+        return (root / self.images.format(split=self.splits[split])).is_dir()
 
     def pairs(self, root: Path, split: str) -> list[Pair]:
         """Image and label files, sorted by name."""

@@ -42,7 +42,7 @@ class SegNet(nn.Module):
             x, places = F.max_pool2d(x, 2, return_indices=True)
             pooled.append((places, size))
         for stage, (places, size) in zip(reversed(self.decoder), reversed(pooled), strict=True):
-            x = stage(F.max_unpool2d(x, places, 2, output_size=size))
+            x = stage(F.max_unpool2d(x, places, [2, 2], output_size=size))
         return x
 
 

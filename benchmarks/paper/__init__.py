@@ -2,9 +2,9 @@
 
 import argparse
 
-from . import runs
+from . import figure3, figure5, runs, table1, table2
 
-PARTS = (runs,)
+PARTS = (table1, figure3, table2, runs, figure5)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

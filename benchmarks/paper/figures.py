@@ -13,7 +13,8 @@ from ..plots import STYLE, finish
 from .results import Run, by_loss, spread
 
 COLOURS = {"CrossEntropyLoss": "#3b8fd4", "BLVLoss": "#2ba36b", "PATLoss": "#e0532f"}
-TEMPERATURES, GAMMAS = (2, 5, 20), (2, 5)
+TEMPERATURES = {2: "#8f2a10", 5: "#e0532f", 20: "#f0a08a"}
+GAMMAS = {2: "#3b8fd4", 5: "#1d5380"}
 
 
 def draw_classes(path: Path, runs: Sequence[Run]) -> None:
@@ -48,22 +49,11 @@ def draw_weights(path: Path) -> None:
         figure = Figure(figsize=(7, 3.8), layout="constrained")
         panel = figure.subplots()
         curves = {
-            **{
-                f"PAT, T = {t}": (Exponential(float(t)), "-", shade)
-                for t, shade in zip(TEMPERATURES, _reds(), strict=True)
-            },
-            **{f"focal, γ = {g}": (Focal(float(g)), "--", shade) for g, shade in zip(GAMMAS, _blues(), strict=True)},
+            **{f"PAT, T = {t}": (Exponential(float(t)), "-", colour) for t, colour in TEMPERATURES.items()},
+            **{f"focal, gamma = {g}": (Focal(float(g)), "--", colour) for g, colour in GAMMAS.items()},
         }
         for name, (curve, dashes, colour) in curves.items():
             value, _ = curve(u, p, 1 - p)
             panel.plot(p, value / -u, dashes, color=colour, label=name)
         panel.set(xlabel="probability of the label", ylabel="weight of its cross-entropy", xlim=(0, 1), ylim=(0, None))
-        finish(figure, path, "weight of a pixel: exp((1 - p) / T) and (1 - p)^γ", (panel,))
-
-
-def _reds() -> tuple[str, ...]:
-    return "#8f2a10", "#e0532f", "#f0a08a"
-
-
-def _blues() -> tuple[str, ...]:
-    return "#3b8fd4", "#1d5380"
+        finish(figure, path, "PAT: exp((1 - p) / T); focal: (1 - p)^gamma", (panel,))

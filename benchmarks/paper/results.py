@@ -77,11 +77,13 @@ def spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def _scores(figures: Mapping[str, Any]) -> Scores:
-    values = {name: value for name, value in figures.items() if name not in ("iou", "loss")}
-    by_class = {name: tuple(_number(v) for v in figures[name].values()) for name in ("iou", "loss")}
-    return Scores(**{name: _number(value) for name, value in values.items()}, **by_class)
+    values: dict[str, Any] = {
+        name: tuple(map(_number, value.values())) if isinstance(value, dict) else _number(value)
+        for name, value in figures.items()
+    }
+    return Scores(**values)
 
 
-def _number(value: float | None) -> float:
+def _number(value: float | None) -> Any:
     """JSON has no NaN."""
     return math.nan if value is None else value

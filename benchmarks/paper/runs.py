@@ -7,7 +7,7 @@ goes on from its checkpoint.
 import argparse
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from .. import parallel
 from ..training import checkpoint, train
 from ..training.arguments import add_arguments, complete, defaults, natural, positive, rate
 from ..training.expression import parse
@@ -66,6 +67,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if name != "run"}
     own = {name: given.pop(name) for name in ("save", "seeds", "rates", "sweep", "sweep_steps", "jobs")}
+    if parallel.launched():
+        raise ValueError("paper runs: got several processes by torchrun, expected one; --jobs makes runs side by side")
     if "seed" in given or "set" in given:
         raise ValueError("paper runs: got --seed or --set, expected --seeds, and options written as PATLoss(epsilon=1)")
     losses = [str(parse(loss)) for loss in given.pop("loss", LOSSES)]
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
         swept = [str(parse(loss)) for loss in own["sweep"]]
         steps = own["sweep_steps"] or max(1, complete(given).steps // 2)
         plans = {
-            (loss, lr): _planned(given, loss, own["seeds"][0], lr=lr, steps=steps, prefix="sweep ")
+            (loss, lr): _planned(given | {"lr": lr, "steps": steps}, loss, own["seeds"][0], "sweep-")
             for loss in swept
             for lr in own["rates"]
         }
@@ -85,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
             rates[loss] = max(own["rates"], key=lambda lr, loss=loss: found[loss, lr].validated.miou)  # type: ignore[misc]
             Console().print(f"learning rate of {loss}: {rates[loss]:g}")
     make([
-        _planned(given, loss, seed, **({"lr": _rate(rates, loss)} if rates else {}))
+        _planned(given | ({"lr": _rate(rates, loss)} if rates else {}), loss, seed)
         for seed in own["seeds"]
         for loss in losses
     ])  # fmt: skip
@@ -103,11 +106,11 @@ def _rate(rates: dict[str, float], loss: str) -> float:
     return rates.get(loss) or (*alike, *rates.values())[0]
 
 
-def _planned(given: dict[str, Any], loss: str, seed: int, prefix: str = "", **changes: Any) -> Planned:
-    arguments = {"measure": False} | given | changes | {"loss": (loss,), "seed": seed}
+def _planned(given: dict[str, Any], loss: str, seed: int, prefix: str = "") -> Planned:
+    arguments = {"measure": False} | given | {"loss": (loss,), "seed": seed}
     args = complete(arguments)
     name = "".join(c if c.isalnum() or c in "=.+-_" else "_" for c in loss.replace(" ", "").rstrip(")"))
-    return Planned(f"{prefix.replace(' ', '-')}{name}-lr={args.lr:g}-seed={seed}", vars(args))
+    return Planned(f"{prefix}{name}-lr={args.lr:g}-seed={seed}", vars(args))
 
 
 def _execute(plans: Sequence[Planned], save: Path, jobs: int) -> None:
@@ -153,7 +156,7 @@ def _done(plan: Planned, save: Path) -> bool:
     return True
 
 
-def _same(found: dict[str, Any], plan: Planned, file: Path) -> None:
+def _same(found: Mapping[str, Any], plan: Planned, file: Path) -> None:
     """ValueError where a run that is there was another one."""
     for name, value in plan.arguments.items():
         plain = list(value) if isinstance(value, tuple) else value

@@ -34,9 +34,9 @@ def _heading(runs: Sequence[Run]) -> str:
     epochs = a["steps"] * a["batch"] / run.images["train"]
     return (
         f"{a['data']}, {a['model']}{width}, {size}, {a['steps']} steps of {a['batch']} images ({epochs:.0f} epochs), "
-        f"{a['optimizer']}, {a['schedule']}, autocast {a['amp']}; judged on {run.images[run.judged_on]} {run.judged_on} "
-        f"images; {run.device}, torch {run.versions['torch']}, {run.date[:10]}; %, mean and standard deviation over "
-        "seeds:\n"
+        f"{a['optimizer']}, {a['schedule']}, autocast {a['amp']}; judged on "
+        f"{run.images[run.judged_on]} {run.judged_on} images; {run.device}, torch {run.versions['torch']}, "
+        f"{run.date[:10]}; %, mean and standard deviation over seeds:\n"
     )
 
 

@@ -83,7 +83,7 @@ def _note(
     recent = losses[since:]
     scores = judge.scores(data.val, data.tail)
     row = {
-        "loss": name, "step": len(losses), "learning_rate": training.schedule.get_last_lr()[0],
+        "loss": name, "step": len(losses), "learning_rate": training.optimizer.param_groups[0]["lr"],
         "training_loss": sum(recent) / max(len(recent), 1), **asdict(scores),
     }  # fmt: skip
     training.log.append(row)
@@ -128,8 +128,11 @@ def _measured(
     logits, target = _example(training, data, args)
     rivals = {"ours": ours} | ({"eager": theirs} if theirs else {})
     measured = costs(rivals, logits, target)
-    same = theirs is not None and "BLV" not in expression.name  # whose noise is another draw
-    return measured["ours"], measured.get("eager"), disagreement(ours, theirs, logits, target) if same else None
+    if theirs is None:
+        return measured["ours"], None, None
+    # BLV's noise is another draw.
+    difference = None if expression.name == "BLVLoss" else disagreement(ours, theirs, logits, target)
+    return measured["ours"], measured["eager"], difference
 
 
 def _example(training: Training, data: Data, args: Namespace) -> tuple[Tensor, Tensor]:

@@ -11,13 +11,14 @@ from pat_triton import SegmentationLoss, Statistics, metrics, predict
 from ..datasets import Split
 from ..datasets.splits import stack
 from ..networks import normalise
+from .batches import POOL
 
 
 @dataclass(frozen=True)
 class Scores:
     """iou: of each class, NaN where a class neither occurs nor is predicted; the means leave those out.
 
-    dice_error: 1 - the mean Dice coefficient. loss: the mean over batches of images, by class, whose sum is the loss.
+    dice_error: 1 - the mean Dice coefficient. loss_by_class: the mean over batches of images; the sum is the loss.
     """
 
     iou: tuple[float, ...]
@@ -26,7 +27,7 @@ class Scores:
     head_miou: float
     pixel_accuracy: float
     dice_error: float
-    loss: tuple[float, ...]
+    loss_by_class: tuple[float, ...]
 
 
 class Judge:
@@ -56,7 +57,7 @@ class Judge:
             head_miou=iou[~tail].nanmean().item(),
             pixel_accuracy=metrics.pixel_accuracy(stats).overall.item(),
             dice_error=1 - metrics.dice(stats).mean.item(),
-            loss=tuple(stats.loss.double().sum(0).tolist()),
+            loss_by_class=tuple(stats.loss.double().sum(0).tolist()),
         )
 
     def labels(self, split: Split, numbers: list[int]) -> Tensor:
@@ -70,5 +71,5 @@ class Judge:
         """Logits and labels of batches."""
         self.model.eval()
         for start in range(0, len(numbers), self.batch):
-            images, labels = stack(split[number] for number in numbers[start : start + self.batch])
+            images, labels = stack(POOL.map(split.__getitem__, numbers[start : start + self.batch]))
             yield self.model(normalise(images.to(self.device))), labels.to(self.device)

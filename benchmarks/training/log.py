@@ -16,8 +16,8 @@ def write_log(path: Path, classes: Sequence[str], rows: Sequence[Mapping[str, An
         table = csv.writer(file)
         table.writerow((*SINGLE, "validation_loss", *MEANS, *by_class))
         for row in rows:
-            means = (row[name] for name in MEANS)
-            table.writerow((*(row[name] for name in SINGLE), sum(row["loss"]), *means, *row["iou"], *row["loss"]))
+            single, means = ([row[name] for name in names] for names in (SINGLE, MEANS))
+            table.writerow((*single, sum(row["loss_by_class"]), *means, *row["iou"], *row["loss_by_class"]))
 
 
 def write_losses(path: Path, losses: Mapping[str, Sequence[float]]) -> None:

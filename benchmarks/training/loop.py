@@ -25,7 +25,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": lambda parameters, lr, weight_decay: torch.optim.SGD(parameters, lr, 0.9, weight_decay=weight_decay),
 }
-STATES = ("model", "optimizer", "schedule", "scaler", "batches")
+STATES = ("model", "optimizer", "scaler", "batches")
 
 
 class Training:
@@ -43,9 +43,7 @@ class Training:
         self.amp = AUTOCAST[args.amp]
         self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
         self.optimizer = OPTIMIZERS[args.optimizer](model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: share_of_rate(args.schedule, step / args.steps, args.warmup)
-        )
+        self.args = args
         self.seconds = 0.0
         self.log: list[dict[str, Any]] = []
         self._read: list[float] = []
@@ -57,11 +55,18 @@ class Training:
             logits = self.network(normalise(images))
         value = self.loss(logits, labels)
         self.optimizer.zero_grad()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
         self.scaler.scale(value).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.schedule.step()
         self._unread.append(value.detach())
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        done = len(self._read) + len(self._unread)
+        return self.args.lr * share_of_rate(self.args.schedule, done / self.args.steps, self.args.warmup)
 
     def losses(self) -> list[float]:
         """Of every step so far. Reading them waits for the device, and for the other processes."""

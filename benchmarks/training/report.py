@@ -89,7 +89,7 @@ def write(path: Path, data: Data, outcomes: Sequence[Outcome], args: argparse.Na
     names = data.classes.names
 
     def named(scores: Scores) -> dict[str, Any]:
-        by_class = {what: dict(zip(names, getattr(scores, what), strict=True)) for what in ("iou", "loss")}
+        by_class = {what: dict(zip(names, getattr(scores, what), strict=True)) for what in ("iou", "loss_by_class")}
         return asdict(scores) | by_class
 
     figures = {
