@@ -60,18 +60,6 @@ def test_camvid(job, tmp_path):
     assert np.array_equal(data.train.labels[0], np.where(raw == 11, 255, raw))
 
 
-def test_cityscapes_ids_become_train_ids(tmp_path):
-    ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
-    for split in ("train", "val"):
-        for kind in ("leftImg8bit", "gtFine"):
-            (tmp_path / kind / split / "ulm").mkdir(parents=True)
-        raw = np.arange(34, dtype=np.uint8).reshape(2, 17)
-        Image.fromarray(raw).save(tmp_path / f"gtFine/{split}/ulm/ulm_0_0_gtFine_labelIds.png")
-        Image.new("RGB", (17, 2)).save(tmp_path / f"leftImg8bit/{split}/ulm/ulm_0_0_leftImg8bit.png")
-    labels = load("cityscapes", tmp_path, (2, 17), 0).train.labels.flatten().tolist()
-    assert labels == [ids.index(i) if i in ids else 255 for i in range(34)]
-
-
 def test_a_broken_file_is_named_before_anything_is_written(job, tmp_path):
     """What else can be wrong with files, and how it is said: test_errors."""
     root = camvid(tmp_path / "camvid")

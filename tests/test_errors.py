@@ -11,8 +11,8 @@ from cases import CPU, GPU, PATHS, Loss, example
 from PIL import Image
 
 import pat_triton as pt
-from benchmarks.training import checkpoint
 from benchmarks.datasets import load
+from benchmarks.training import checkpoint
 from pat_triton import metrics
 from pat_triton.adjustment import LogPrior, Variation
 from pat_triton.curves import Curve, Exponential

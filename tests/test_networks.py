@@ -132,7 +132,7 @@ def test_an_unknown_encoder():
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ModuleNotFoundError("No module named 'monai'", name="monai"), "--model: needs monai, which is not installed; "),
+        (ModuleNotFoundError("No module named 'monai'", name="monai"), "--model: needs monai, which is not installed"),
         (RuntimeError("operator torchvision::nms does not exist"),
          "--model: monai imports torchvision, which was built for another torch than the one installed"),
     ],

@@ -95,7 +95,9 @@ def run(args: argparse.Namespace) -> None:
     runs = read_all(own["save"])
     text = markdown(runs)
     (own["save"] / "table.md").write_text(text)
-    figures.draw_classes(own["save"] / "classes.svg", runs)
+    picture = own["save"] / "classes.svg"
+    picture.unlink(missing_ok=True)  # of fewer runs
+    figures.draw_classes(picture, runs)
     Console().print(text, soft_wrap=True)
 
 

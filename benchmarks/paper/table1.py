@@ -3,10 +3,11 @@
 import argparse
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from pat_triton import FocalLoss, PATLoss, SegmentationLoss
+
+from ..table import console
 
 P = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # What the paper prints, and the loss that has these values.
@@ -35,14 +36,15 @@ def run(_: argparse.Namespace) -> None:
         table.add_column(heading, justify="right")
     agree = 0
     for name, (loss, printed) in ROWS.items():
-        values = of_a_pixel(loss)
-        same = [abs(value - there) <= ROUNDING for value, there in zip(values, printed, strict=True)]
-        agree += sum(same)
-        marked = (f"{there:.2f}" if ok else f"{v:.2f} ≠ {there:.2f}" for v, there, ok in zip(values, printed, same))  # noqa: B905
-        table.add_row(name, *marked)
+        cells = []
+        for value, there in zip(of_a_pixel(loss), printed, strict=True):
+            same = abs(value - there) <= ROUNDING
+            cells.append(f"{there:.2f}" if same else f"{value:.2f} ≠ {there:.2f}")
+            agree += same
+        table.add_row(name, *cells)
     table.add_section()
     table.add_row("equation 5, T = 2", *(f"{value:.2f}" for value in of_a_pixel(EQUATION_5)))
-    Console().print(table, f"{agree} of {len(ROWS) * len(P)} values as printed, by variant='table1'; "
+    console().print(table, f"{agree} of {len(ROWS) * len(P)} values as printed, by variant='table1'; "
                     "variant='paper' is equation 5")  # fmt: skip
 
 

@@ -25,6 +25,7 @@ PARTS = {
     )
     for name in names
 }
+VALUE = f"a literal, a word or one of {', '.join(PARTS)}"
 KNOWN = {name: getattr(pat_triton, name) for name in (*LOSSES, "SegmentationLoss")}
 
 
@@ -42,9 +43,9 @@ class Expression:
 
     def build(self, **options: Any) -> pat_triton.SegmentationLoss:
         """options: of this run, unless the expression has them."""
-        own = {name: _value(ast.parse(value, mode="eval").body) for name, value in self.settings}
-        arguments = [_value(ast.parse(value, mode="eval").body) for value in self.arguments]
         try:
+            own = {name: _evaluated(value) for name, value in self.settings}
+            arguments = map(_evaluated, self.arguments)
             return KNOWN[self.name](*arguments, **{**options, **own})
         except (TypeError, ValueError) as error:
             raise ValueError(f"--loss {self}: {error}") from error
@@ -73,7 +74,9 @@ def parse(text: str, settings: Sequence[str] = ()) -> Expression:
         if not dot or loss == call.func.id:
             found[option] = value
     made = Expression(call.func.id, tuple(map(ast.unparse, call.args)), tuple(found.items()))
-    made.build()  # so that a mistake is said before the data are read
+    # So that a mistake is said before the data are read.
+    if made.build().reduction == "none":
+        raise ValueError(f"--loss {made}: got reduction='none', expected a loss that is one number")
     return made
 
 
@@ -82,7 +85,7 @@ def rival(expression: Expression, counts: Tensor, align_corners: bool) -> Loss |
     formula = FORMULAS.get(expression.name)
     if formula is None or expression.arguments:
         return None
-    settings = {name: ast.literal_eval(value) for name, value in expression.settings}
+    settings = {name: _evaluated(value) for name, value in expression.settings}
     if not set(settings) <= set(formula.options):
         return None
     tables = formula.tables(counts.clamp(min=1))
@@ -93,6 +96,14 @@ def rival(expression: Expression, counts: Tensor, align_corners: bool) -> Loss |
         return formula.loss(logits, target, *tables, **settings)
 
     return loss
+
+
+def _evaluated(text: str) -> Any:
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"got {text!r}, expected {VALUE}") from error
+    return _value(node)
 
 
 def _value(node: ast.expr) -> Any:
@@ -107,5 +118,4 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError as error:
-        known = ", ".join(PARTS)
-        raise ValueError(f"got {ast.unparse(node)!r}, expected a literal, a word or one of {known}") from error
+        raise ValueError(f"got {ast.unparse(node)!r}, expected {VALUE}") from error

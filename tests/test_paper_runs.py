@@ -1,0 +1,230 @@
+"""The experiments of the paper: tables and figures, and runs that are made once and go on."""
+
+import csv
+import json
+import math
+import re
+import shutil
+
+import pytest
+from camvid import camvid
+
+from benchmarks import numbers, record
+from benchmarks.paper import figure5, results, runs, table1
+from benchmarks.paper.tables import markdown
+from benchmarks.record import Growth
+from benchmarks.training import checkpoint
+from benchmarks.training.evaluate import Scores
+
+LOSSES = ("CrossEntropyLoss", "BLVLoss(sigma=0.5)", "PATLoss(temperature=20)")
+
+
+@pytest.fixture(autouse=True)
+def poison():
+    """The models are not ours to poison: pooling and batch norm of torch itself use empty memory."""
+
+
+@pytest.fixture(autouse=True)
+def short_measurements(monkeypatch):
+    monkeypatch.setattr("benchmarks.measure.LEAST", 1)
+    monkeypatch.setattr("benchmarks.measure.MOST", 1)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The names of the runs that were trained, or gone on with."""
+    names = []
+    one = runs._one
+    monkeypatch.setattr(runs, "_one", lambda plan, **options: names.append(plan.name) or one(plan, **options))
+    return names
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    root = camvid(tmp_path_factory.mktemp("data") / "camvid", ("train", "val", "test"))
+    options = f"--data camvid --root {root} --size 32 48 --steps 2 --batch 2 --model segnet --width 2 --device cpu"
+    return ("paper", "runs", *options.split(), "--loss", *LOSSES)
+
+
+def test_table_1_is_the_papers(job):
+    code, out = job("paper", "table1")
+    assert code == 0
+    assert "32 of 32 values as printed" in out.out
+    assert "≠" not in out.out.partition("\n┏")[2]
+
+
+def test_table_1_sees_a_difference(job, monkeypatch):
+    _, printed = table1.ROWS["PAT, T = 2"]
+    monkeypatch.setitem(table1.ROWS, "PAT, T = 2", (table1.EQUATION_5, printed))
+    _, out = job("paper", "table1")
+    assert "24 of 32 values as printed" in out.out
+    assert "2.40 ≠ 1.08" in out.out
+
+
+def test_figure_3_is_drawn_once(job, tmp_path):
+    file = tmp_path / "new" / "weights.svg"
+    assert job("paper", "figure3", "--save", file)[0] == 0
+    assert "focal, gamma = 2" in file.read_text()
+    assert "weights.svg exists, expected a new file" in job("paper", "figure3", "--save", file)[1].err
+
+
+def test_table_2_doubles_pixels_and_classes(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    file = tmp_path / "table2.json"
+    code, out = job("paper", "table2", "--shape", 1, 5, 16, 24, "--device", "cpu", "--save", file)
+    assert code == 0, out.err
+    shapes = [r.shape for r in record.read(file, Growth).records]
+    assert shapes == [(1, 5, 16, 24), (1, 5, 32, 24), (1, 10, 16, 24)]
+    eager = re.search(r"CrossEntropyLoss.*\n.*eager(.*)\n", out.out).group(1).replace("│", " ").split()
+    assert eager[:4] == ["12.0", "3.00", "2.00", "2.00"]
+    assert "table2.json exists" in job("paper", "table2", "--save", file)[1].err
+    assert "got 128 classes, expected at most 127" in job("paper", "table2", "--shape", 1, 128, 8, 8)[1].err
+
+
+def test_figure_5_adds_up(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr(figure5, "LOSSES", ("CrossEntropyLoss", "PATLoss"))
+    file = tmp_path / "figure5.json"
+    code, out = job("paper", "figure5", "--size", 2, 32, 64, "--width", 2, "--device", "cpu", "--save", file)
+    assert code == 0, out.err
+    segnet, pyramid = record.read(file, figure5.Figure5).networks
+    assert segnet.source == (32, 64)
+    assert pyramid.source == (8, 16)
+    names = [(share.loss, share.contestant) for share in segnet.shares]
+    assert names == [("CrossEntropyLoss", "torch"), ("CrossEntropyLoss", "eager"), ("PATLoss", "torch"),
+                     ("PATLoss", "eager"), ("PATLoss", "released")]  # fmt: skip
+    eager = segnet.shares[1]
+    # Log-softmax, its gradient and the logits' gradient, beyond what the network itself keeps.
+    assert eager.step_bytes > segnet.alone.bytes
+    time = float(figure5.cells(segnet, eager)[3])
+    assert time == pytest.approx(100 * eager.alone.seconds / (eager.alone.seconds + segnet.alone.seconds), abs=0.05)
+    text = figure5.markdown(file)
+    assert text.count("| CrossEntropyLoss | ours |") == 2
+
+
+def test_runs_are_made_once(arguments, job, tmp_path, started):
+    out, save = tmp_path / "out", tmp_path / "save"
+    common = (*arguments, "--out", out, "--save", save)
+    code, printed = job(*common, "--seeds", 0, 1)
+    assert code == 0, printed.err
+    assert len(started) == 6
+    files = sorted(save.glob("*.json"))
+    assert [file.stem for file in files] == sorted(started)
+    before = [file.read_bytes() for file in files]
+    assert (save / "classes.svg").exists()
+    table = (save / "table.md").read_text()
+    (row,) = (line for line in table.splitlines() if line.startswith("| `PATLoss(temperature=20)` | 2 | 0.004 |"))
+    found = [results.read(save / f"PATLoss_temperature=20-lr=0.004-seed={seed}.json") for seed in (0, 1)]
+    mean, deviation = results.spread([run.scores.miou for run in found])
+    assert f" {100 * mean:.1f} ± {100 * deviation:.1f} |" in row
+    assert found[0].judged_on == "test"
+
+    # Again, with one more seed: only its runs are made.
+    code, printed = job(*common, "--seeds", 0, 1, 2)
+    assert code == 0, printed.err
+    assert started[6:] == [name.replace("seed=1", "seed=2") for name in started[3:6]]
+    assert [file.read_bytes() for file in files] == before
+
+    code, printed = job(*common, "--steps", 3)
+    assert code == 2
+    assert "found a run with --steps 2, expected 3; another --save keeps them apart" in printed.err
+
+
+def test_an_interrupted_run_goes_on(arguments, job, tmp_path, started, monkeypatch):
+    out, save = tmp_path / "out", tmp_path / "save"
+    common = (*arguments, "--out", out, "--save", save, "--checkpoint", 1)
+    assert job(*common)[0] == 0
+    name = started[0]
+    whole = json.loads((save / f"{name}.json").read_text())
+    (save / f"{name}.json").unlink()
+    # As if it had been stopped after its first step.
+    again = tmp_path / "again"
+    write = checkpoint.write
+
+    def stop(folder, state):
+        write(folder, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        job(*arguments, "--out", again, "--save", tmp_path / "other", "--checkpoint", 1)
+    monkeypatch.setattr(checkpoint, "write", write)
+    shutil.rmtree(out / name)
+    shutil.copytree(again / name, out / name)
+    assert len(checkpoint.read(out / name)["training"]["losses"]) == 1
+    assert job(*common)[0] == 0
+    resumed = json.loads((save / f"{name}.json").read_text())
+    (loss,) = whole["losses"]
+    assert resumed["losses"][loss]["scores"] == whole["losses"][loss]["scores"]
+    with open(out / name / "losses.csv", newline="") as file:
+        assert len(list(csv.reader(file))) == 3
+
+
+def test_the_learning_rate_is_chosen_on_the_validation_images(arguments, job, tmp_path, monkeypatch):
+    """By planted scores: each loss has its own best; another of the class, and any other loss, follow."""
+    made = []
+
+    def planted(plan, save, **_):
+        a = plan.arguments
+        best = {"CrossEntropyLoss": 0.1, "PATLoss": 0.01}.get(a["loss"][0].partition("(")[0], 0.001)
+        made.append((a["loss"][0], a["lr"], a["steps"], plan.name.startswith("sweep-")))
+        scores = dict.fromkeys(Scores.__dataclass_fields__, 0.5) | {"iou": {"a": 0.1}, "loss_by_class": {"a": 1.0}}
+        validated = scores | {"miou": 0.9 if a["lr"] == best else 0.2}
+        document = {
+            "arguments": a | {"size": list(a["size"])}, "judged_on": "test", "images": {"train": 4, "test": 2},
+            "training_pixels": {"a": 3}, "tail": [], "device": "cpu", "threads": 1,
+            "versions": {"torch": "2"}, "date": "2026-01-01T00", 
+            "losses": {a["loss"][0]: {"scores": scores | {"miou": 0.2}, "validated": validated, "training_seconds": 1}},
+        }  # fmt: skip
+        (save / f"{plan.name}.json").write_text(json.dumps(document))
+        return plan.name
+
+    monkeypatch.setattr(runs, "_one", planted)
+    losses = [*LOSSES, "PATLoss(temperature=5)", "FocalLoss(gamma=2)"]
+    code, out = job(
+        *arguments, "--loss", *losses, "--rates", 0.001, 0.01, 0.1, "--sweep-steps", 1, "--out", tmp_path / "out",
+        "--save", tmp_path / "save",
+    )  # fmt: skip
+    assert code == 0, out.err
+    assert [m for m in made if m[3]] == [(loss, lr, 1, True) for loss in LOSSES for lr in (0.001, 0.01, 0.1)]
+    assert {loss: lr for loss, lr, steps, swept in made if not swept and steps == 2} == dict(
+        zip(losses, (0.1, 0.001, 0.01, 0.01, 0.1), strict=True)
+    )
+    assert "| `PATLoss(temperature=20)` | 20.0 | 90.0 | 20.0 |" in (tmp_path / "save" / "table.md").read_text()
+
+
+def test_runs_side_by_side_are_the_same(arguments, job, tmp_path):
+    for jobs in (1, 2):
+        code, out = job(*arguments[:-1], "--seeds", 3, "--jobs", jobs, "--out", tmp_path / f"o{jobs}",
+                        "--save", tmp_path / f"s{jobs}")  # fmt: skip
+        assert code == 0, out.err
+    for file in sorted((tmp_path / "s1").glob("*.json")):
+        (a,), (b,) = (json.loads((tmp_path / s / file.name).read_text())["losses"].values() for s in ("s1", "s2"))
+        # Another number of threads adds in another order.
+        assert a["scores"]["miou"] == pytest.approx(b["scores"]["miou"], abs=0.05)
+
+
+def test_what_cannot_be_asked_for(arguments, job, tmp_path, monkeypatch):
+    common = (*arguments, "--save", tmp_path)
+    assert "got --seed or --set, expected --seeds" in job(*common, "--seed", 1)[1].err
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    assert "got several processes by torchrun, expected one" in job(*common)[1].err
+
+
+def test_a_file_that_is_no_run(tmp_path):
+    file = tmp_path / "PATLoss.json"
+    file.write_text('{"losses": {}}')
+    with pytest.raises(ValueError, match=r"PATLoss\.json: found no results of one loss"):
+        results.read_all(tmp_path)
+
+
+def test_the_spread_of_one_is_none():
+    assert results.spread([0.5]) == (0.5, None)
+    assert results.spread([0.25, math.nan, 0.75])[0] == 0.5
+    assert math.isnan(results.spread([math.nan])[0])
+
+
+def test_the_committed_runs_are_all_losses_and_temperatures():
+    text = markdown(results.read_all(numbers.RESULTS / "camvid"))
+    for loss in runs.LOSSES:
+        assert f"| `{loss}` |" in text
