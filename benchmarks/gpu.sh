@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What needs a GPU, in one run of under eight minutes: the tests on the device, then the measurements.
+# What needs a GPU, in one run of under nine minutes: the tests on the device, then the measurements.
 # Usage: benchmarks/gpu.sh [FOLDER]; logs, figures and pictures go to FOLDER, seen from the repository's root, by
 # default runs/gpu.
 # A part that fails or takes too long is named at the end, and the others run all the same.
@@ -27,13 +27,14 @@ options="-v --strict-markers"
 if has xdist; then options+=" -n 8 --dist loadscope"; fi
 tests=("$python" -m pytest -o "addopts=$options" --ignore tests/test_machine_code.py)
 without() { for file in "$@"; do tests+=(--ignore "tests/test_$file.py"); done; }
-if ! { has PIL && has matplotlib && has rich; }; then without benchmarks harness records train errors; fi
+if ! { has PIL && has matplotlib && has rich; }; then without benchmarks datasets errors expressions harness networks paper_runs records train; fi
 if ! has hypothesis; then without fuzz; fi
 
 part machine 20 "$python" -c 'import torch, triton; print(torch.__version__, triton.__version__, torch.cuda.get_device_properties(0))'
 part cuda-only 70 "${tests[@]}" -k "no_host_sync or 2_to_the_31 or not_the_current_one or on_a_gpu or cuda_graph"
 part tests 130 "${tests[@]}"
 part all 250 "$python" -m benchmarks all --device cuda --save "$out"
+part figure5 60 "$python" -m benchmarks paper figure5 --device cuda --save "$out/cuda-figure5.json"
 
 if [ "${#failed[@]}" -gt 0 ]; then
     printf 'failed: %s\n' "${failed[@]}"

@@ -75,6 +75,13 @@ def test_every_layer_shares_its_statistics(model):
     assert all(isinstance(layer, batch_norm.BatchNorm2d) for layer in layers)
 
 
+def test_every_weight_has_a_gradient(model):
+    """DistributedDataParallel waits for each."""
+    network = built(model)
+    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
 def test_shared_batch_norm_keeps_what_was_learnt():
     layer = nn.BatchNorm2d(3, eps=1e-3, momentum=0.2)
     layer(torch.randn(4, 3, 2, 2))

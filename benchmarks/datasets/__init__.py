@@ -59,43 +59,45 @@ def load(
     *,
     classes: int | None = None,
     kept: Path = Path("runs"),
+    quiet: bool = False,
 ) -> Data:
     """size: (height, width) that images and labels are resized to, or scenes drawn at. classes: of an ADE20K-style
-    folder, if they are not 150. kept: the folder of the class counts."""
+    folder, if they are not 150. kept: the folder of the class counts. quiet: without progress bars."""
+    quiet = quiet or rank() > 0
     found = chosen(name, root, classes)
     layout, L = found.layout, len(found.classes.names)
     if layout is None:
-        train, val = (_drawn(split, size, seed) for split in NUMBER_OF_SCENES)
+        train, val = (_drawn(split, size, seed, quiet) for split in NUMBER_OF_SCENES)
         return Data(found.classes, train, val, None, torch.from_numpy(count(train.labels, L)))
     if root is None:
         raise ValueError(f"--data {name} needs --root, the folder of the data set")
     # Every file is known to be there before the first is read, which can take minutes.
     pairs = {split: layout.pairs(root, split) for split in layout.splits if split != "test" or layout.has(root, split)}
-    splits = {split: _split(layout, split, pairs[split], size) for split in pairs}
-    counts = torch.tensor(counted(layout, pairs["train"], L, kept))
+    splits = {split: _split(layout, split, pairs[split], size, quiet) for split in pairs}
+    counts = torch.tensor(counted(layout, pairs["train"], L, kept, quiet))
     if not counts.any():
         raise ValueError(f"{pairs['train'][0][1].parent}: found no labelled pixel in train, expected some")
     return Data(found.classes, splits["train"], splits["val"], splits.get("test"), counts)
 
 
-def _drawn(split: str, size: tuple[int, int], seed: int) -> Held:
+def _drawn(split: str, size: tuple[int, int], seed: int, quiet: bool) -> Held:
     which, number = list(NUMBER_OF_SCENES).index(split), NUMBER_OF_SCENES[split]
     samples = (scene(np.random.default_rng((seed, which, i)), size) for i in range(number))
-    return _held(samples, f"drawing {split}", number, size)
+    return _held(samples, f"drawing {split}", number, size, quiet)
 
 
-def _split(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int]) -> Split:
+def _split(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int], quiet: bool) -> Split:
     if len(pairs) * size[0] * size[1] * 4 > MEMORY:
         return Read(lambda number: layout.read(pairs[number], size), len(pairs), size)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         samples = pool.map(partial(layout.read, size=size), pairs)
-        return _held(samples, f"reading {split}", len(pairs), size)
+        return _held(samples, f"reading {split}", len(pairs), size, quiet)
 
 
-def _held(samples: Iterable[Sample], what: str, count: int, size: tuple[int, int]) -> Held:
+def _held(samples: Iterable[Sample], what: str, count: int, size: tuple[int, int], quiet: bool) -> Held:
     images = np.empty((count, *size, 3), np.uint8)
     labels = np.empty((count, *size), np.uint8)
-    for number, sample in enumerate(track(samples, what, count, disable=rank() > 0)):
+    for number, sample in enumerate(track(samples, what, count, disable=quiet)):
         images[number], labels[number] = sample
     return Held(images, labels)
 

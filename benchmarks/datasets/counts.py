@@ -21,7 +21,7 @@ def count(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.bincount(labels.reshape(-1), minlength=VOID + 1)[:classes]
 
 
-def counted(layout: Layout, pairs: Sequence[Pair], classes: int, kept: Path) -> list[int]:
+def counted(layout: Layout, pairs: Sequence[Pair], classes: int, kept: Path, quiet: bool) -> list[int]:
     """Of the training labels at their full size. kept: the folder of the file, in which files that were changed
     since are counted anew."""
     file, key = kept / NAME, _key(layout, [label for _, label in pairs])
@@ -29,7 +29,7 @@ def counted(layout: Layout, pairs: Sequence[Pair], classes: int, kept: Path) -> 
     if key not in known:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             each = pool.map(lambda pair: count(layout.labels_of(pair), classes), pairs)
-            shown = track(each, f"counting {layout.name}", len(pairs), disable=rank() > 0)
+            shown = track(each, f"counting {layout.name}", len(pairs), disable=quiet)
             known[key] = np.sum(list(shown), 0).tolist()
         if rank() == 0:
             _keep(file, known)

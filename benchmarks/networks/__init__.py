@@ -5,6 +5,7 @@ Those whose heads would enlarge their logits to the image's size give them as th
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,11 @@ def build(name: str, classes: int, width: int | None, encoder: str, pretrained: 
 
 def normalise(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in ImageNet's units, in channels_last layout."""
-    mean = torch.tensor((123.675, 116.28, 103.53), device=images.device)
-    deviation = torch.tensor((58.395, 57.12, 57.375), device=images.device)
+    mean, deviation = _units(images.device)
     return images.float().sub_(mean).div_(deviation).movedim(-1, 1)
+
+
+@cache
+def _units(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of red, green and blue. To bring them to a GPU waits for it: once."""
+    return torch.tensor((123.675, 116.28, 103.53), device=device), torch.tensor((58.395, 57.12, 57.375), device=device)

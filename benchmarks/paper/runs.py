@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import track
 
 from .. import parallel
 from ..training import checkpoint, train
@@ -72,26 +73,13 @@ def run(args: argparse.Namespace) -> None:
     if "seed" in given or "set" in given:
         raise ValueError("paper runs: got --seed or --set, expected --seeds, and options written as PATLoss(epsilon=1)")
     losses = [str(parse(loss)) for loss in given.pop("loss", LOSSES)]
-    make = partial(_execute, save=own["save"], jobs=own["jobs"])
-    rates: dict[str, float] = {}
-    if own["rates"]:
-        swept = [str(parse(loss)) for loss in own["sweep"]]
-        steps = own["sweep_steps"] or max(1, complete(given).steps // 2)
-        plans = {
-            (loss, lr): _planned(given | {"lr": lr, "steps": steps}, loss, own["seeds"][0], "sweep-")
-            for loss in swept
-            for lr in own["rates"]
-        }
-        make(list(plans.values()))
-        found = {key: read(own["save"] / f"{plan.name}.json") for key, plan in plans.items()}
-        for loss in swept:
-            rates[loss] = max(own["rates"], key=lambda lr, loss=loss: found[loss, lr].validated.miou)  # type: ignore[misc]
-            Console().print(f"learning rate of {loss}: {rates[loss]:g}")
-    make([
+    rates = _rates(given, own)
+    plans = [
         _planned(given | ({"lr": _rate(rates, loss)} if rates else {}), loss, seed)
         for seed in own["seeds"]
         for loss in losses
-    ])  # fmt: skip
+    ]
+    _execute(plans, own["save"], own["jobs"])
     runs = read_all(own["save"])
     text = markdown(runs)
     (own["save"] / "table.md").write_text(text)
@@ -99,6 +87,29 @@ def run(args: argparse.Namespace) -> None:
     picture.unlink(missing_ok=True)  # of fewer runs
     figures.draw_classes(picture, runs)
     Console().print(text, soft_wrap=True)
+
+
+def _rates(given: dict[str, Any], own: dict[str, Any]) -> dict[str, float]:
+    """Of each loss that is swept the learning rate with the highest mIoU on the validation images."""
+    if not own["rates"]:
+        return {}
+    steps = own["sweep_steps"] or max(1, complete(given).steps // 2)
+    plans = {
+        (str(parse(loss)), lr): _planned(
+            given | {"lr": lr, "steps": steps}, str(parse(loss)), own["seeds"][0], "sweep-"
+        )
+        for loss in own["sweep"]
+        for lr in own["rates"]
+    }
+    _execute(list(plans.values()), own["save"], own["jobs"])
+    best: dict[str, tuple[float, float]] = {}
+    for (loss, lr), plan in plans.items():
+        found = read(own["save"] / f"{plan.name}.json").validated.miou, lr
+        best[loss] = max(best.get(loss, found), found)
+    rates = {loss: lr for loss, (_, lr) in best.items()}
+    for loss, lr in rates.items():
+        Console().print(f"learning rate of {loss}: {lr:g}")
+    return rates
 
 
 def _rate(rates: dict[str, float], loss: str) -> float:
@@ -120,9 +131,9 @@ def _execute(plans: Sequence[Planned], save: Path, jobs: int) -> None:
     save.mkdir(parents=True, exist_ok=True)
     waiting = [plan for plan in plans if not _done(plan, save)]
     threads = max(1, torch.get_num_threads() // jobs)
-    console = Console()
-    for number, name in enumerate(_each(partial(_one, save=save, threads=threads, quiet=jobs > 1), waiting, jobs), 1):
-        console.print(f"{number} of {len(waiting)} runs: {name}")
+    one = partial(_one, save=save, threads=threads, quiet=jobs > 1)
+    for name in track(_each(one, waiting, jobs), "runs", len(waiting), disable=jobs == 1):
+        Console().print(f"made {name}")
 
 
 def _each(function: Callable[[Planned], str], plans: Sequence[Planned], jobs: int) -> Iterator[str]:

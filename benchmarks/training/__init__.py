@@ -42,7 +42,7 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
         raise ValueError(f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the processes")
     device = pick(parallel.own_device(args.device))
     root = Path(args.root) if args.root else None
-    data = load(args.data, root, args.size, args.seed, classes=args.classes, kept=Path(args.out))
+    data = load(args.data, root, args.size, args.seed, classes=args.classes, kept=Path(args.out), quiet=quiet)
     classes = len(data.classes.names)
     if saved and saved["classes"] != classes:
         raise ValueError(
@@ -73,7 +73,7 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
 
 def _saved(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     if given:
-        options = ", ".join(f"--{name}" for name in given)
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(f"--resume: got {options} too, expected it alone: a run keeps the options it began with")
     if folder.is_file():
         raise ValueError(f"--resume: got the file {folder}, expected its folder")
