@@ -151,16 +151,17 @@ class SegmentationLoss(nn.Module):
     @overload
     def forward(
         self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: Literal[False] = ...,
-        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ...,
+        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ..., pixel_weight: Tensor | None = ...,
     ) -> Tensor: ...  # fmt: skip
     @overload
     def forward(
         self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: Literal[True],
-        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ...,
+        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ..., pixel_weight: Tensor | None = ...,
     ) -> tuple[Tensor, Statistics]: ...  # fmt: skip
     def forward(
         self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: bool = False,
         *, weights: Sequence[float] | None = None, mask_sizes: Tensor | None = None,
+        pixel_weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Statistics]:  # fmt: skip
         """See the class: logits (B, L, *spatial), target (B, *spatial) -> the loss.
 
@@ -173,6 +174,9 @@ class SegmentationLoss(nn.Module):
             mask_sizes: S of each image and class, integers (B, L), for a target that is a crop or a tile of a
                 larger image; None counts the target. For rules that use them (``PATLoss``). They cannot be less
                 than the target's own: ValueError on a CPU; elsewhere (see ``validate``), or compiled, the loss is nan.
+            pixel_weight: a factor of each pixel's term (boundaries, a sampler's choice), float of the target's shape,
+                any strides; it gets no gradient. What a mean divides by stays the same: a pixel of weight 0 has no
+                loss, but is labelled.
         """
         heads, factors = checks.heads(logits, weights)
         for number, head in enumerate(heads):
@@ -181,6 +185,7 @@ class SegmentationLoss(nn.Module):
             labels = self._checked(head, target)
         checks.flag("return_stats", return_stats)
         checks.mask_sizes(mask_sizes, heads[0])
+        pixel_weight = checks.pixel_weight(pixel_weight, labels)
 
         path = route(self.backend, heads[0])
         census = self._census(path, labels, heads[0].shape[1], mask_sizes)
@@ -197,7 +202,7 @@ class SegmentationLoss(nn.Module):
         losses: list[Tensor] = []
         tallies: list[Tally] = []
         for head, factor, seed in zip(heads, factors, seeds, strict=True):
-            problem = self._problem(census, tables, factor * scale, compute_dtype(head), seed, looked)
+            problem = self._problem(census, tables, factor * scale, compute_dtype(head), seed, looked, pixel_weight)
             one_pass = self._one_pass(head.dtype, path.traced)
             loss, tally = apply(path, head, labels, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
             losses.append(loss)
@@ -245,8 +250,9 @@ class SegmentationLoss(nn.Module):
         return logits != torch.float16 and self.reduction != "none" and not traced
 
     def _problem(
-        self, census: Census, tables: Tables, factor: float, compute: torch.dtype, seed: Tensor | None, looked: bool
-    ) -> Problem:
+        self, census: Census, tables: Tables, factor: float, compute: torch.dtype, seed: Tensor | None, looked: bool,
+        pixel_weight: Tensor | None,
+    ) -> Problem:  # fmt: skip
         return Problem(
             curve=self.curve,
             tables=tables.to(compute),
@@ -255,6 +261,7 @@ class SegmentationLoss(nn.Module):
             ignore_index=self.ignore_index,
             align_corners=self.align_corners,
             origin=None if seed is None else census.origin,
+            pixel_weight=pixel_weight,
             histogram=census.histogram if looked else None,
         )
 

@@ -21,7 +21,7 @@ Flat = tuple[Any, ...]
 
 PROBLEM = (
     "Tensor weights, Tensor? scale, Tensor? offset, Tensor? margin, Tensor? variation, Tensor? seed, Tensor? origin, "
-    "Tensor? histogram, str distribution, float sigma, str curve, float[] parameters, int ignore_index, "
+    "Tensor? pixel_weight, Tensor? histogram, str distribution, float sigma, str curve, float[] parameters, int ignore_index, "
     "bool align_corners, str backend"
 )
 
@@ -74,7 +74,8 @@ def _flat(problem: Problem, backend: str) -> Flat:
     t, noise = problem.tables, problem.tables.noise or Noise("", 0.0)
     checks.known("curve", problem.curve.name, CURVES)
     return (
-        problem.weights, t.scale, t.offset, t.margin, t.variation, problem.seed, problem.origin, problem.histogram,
+        problem.weights, t.scale, t.offset, t.margin, t.variation, problem.seed, problem.origin,
+        problem.pixel_weight, problem.histogram,
         noise.distribution, noise.sigma, problem.curve.name, problem.curve.parameters, problem.ignore_index,
         problem.align_corners, backend,
     )  # fmt: skip
@@ -82,12 +83,15 @@ def _flat(problem: Problem, backend: str) -> Flat:
 
 def _problem(
     weights: Tensor, scale: Tensor | None, offset: Tensor | None, margin: Tensor | None, variation: Tensor | None,
-    seed: Tensor | None, origin: Tensor | None, histogram: Tensor | None, distribution: str, sigma: float, curve: str,
-    parameters: list[float], ignore_index: int, align_corners: bool, backend: str,
+    seed: Tensor | None, origin: Tensor | None, pixel_weight: Tensor | None, histogram: Tensor | None,
+    distribution: str, sigma: float, curve: str, parameters: list[float], ignore_index: int, align_corners: bool,
+    backend: str,
 ) -> Problem:  # fmt: skip
     noise = Noise(distribution, sigma) if distribution else None
     tables = Tables(scale, offset, margin, variation, noise)
-    return Problem(CURVES[curve](*parameters), tables, weights, seed, ignore_index, align_corners, origin, histogram)
+    return Problem(
+        CURVES[curve](*parameters), tables, weights, seed, ignore_index, align_corners, origin, pixel_weight, histogram
+    )
 
 
 def _operator(schema: str, run: Any, fake: Any) -> Any:
@@ -138,8 +142,8 @@ def _gradient(grad_output: Tensor, logits: Tensor, target: Tensor, *flat: Any) -
 
 def _keep(ctx: Any, inputs: Flat, output: tuple[Tensor, ...]) -> None:
     logits, target, *flat, _, one_pass, _ = inputs
-    tensors = [output[1]] if one_pass else [logits, target, *flat[:7]]
-    ctx.one_pass, ctx.rest, ctx.inputs = one_pass, flat[7:], len(inputs)
+    tensors = [output[1]] if one_pass else [logits, target, *flat[:8]]
+    ctx.one_pass, ctx.rest, ctx.inputs = one_pass, flat[8:], len(inputs)
     ctx.save_for_backward(*tensors)
     ctx.set_materialize_grads(False)
 

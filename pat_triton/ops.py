@@ -43,7 +43,8 @@ class _Loss(torch.autograd.Function):
         # An empty output whose history is the logits': what a second derivative is tied to, without
         # keeping the logits alive.
         tie = logits.new_empty(0)
-        ctx.save_for_backward(tie, *((gradient,) if one_pass else (logits, target)))
+        # What is the caller's is saved, although the problem has it: autograd then sees if it is changed meanwhile.
+        ctx.save_for_backward(tie, *((gradient,) if one_pass else (logits, target, problem.pixel_weight)))
         ctx.problem, ctx.path, ctx.one_pass = problem, path, one_pass
         ctx.set_materialize_grads(False)
         assert loss is not None
@@ -65,7 +66,7 @@ class _Loss(torch.autograd.Function):
                         "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
                         "gradient='one_pass', or take them one by one"
                     )
-                gradient = ctx.path.run(*saved, ctx.problem, grad_output=grad_output).gradient
+                gradient = ctx.path.run(*saved[:2], ctx.problem, grad_output=grad_output).gradient
         if torch.is_grad_enabled():
             gradient = _Once.apply(gradient, tie)
         return gradient, None, None, None, None, None, None

@@ -16,6 +16,7 @@ class Problem:
 
     seed, origin: BLV's key, and the numbers of the first image and the first pixel, None for 0, 0; int64 (2,).
     align_corners: how logits of another size than the target are resized.
+    pixel_weight: (B, *spatial) of the target's size, any float dtype and strides; None for 1 everywhere.
     histogram: that of the labels (B, L + 1), for operators that look at it when they run; None where nobody does.
     """
 
@@ -26,6 +27,7 @@ class Problem:
     ignore_index: int
     align_corners: bool = False
     origin: Tensor | None = None
+    pixel_weight: Tensor | None = None
     histogram: Tensor | None = None
 
 

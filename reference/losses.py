@@ -67,7 +67,7 @@ class Loss:
             return counts.sum(0)
         return torch.as_tensor(self.class_counts, dtype=torch.float64, device=counts.device)
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
         if target.shape[-2:] != logits.shape[-2:] and logits.dim() == 4:
             size = target.shape[-2:]
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
@@ -79,6 +79,8 @@ class Loss:
         counts.scatter_add_(1, y.flatten(1), labelled.flatten(1).double())
 
         weight = self.class_weights(counts).to(z.dtype)[y]
+        if pixel_weight is not None:
+            weight = weight * pixel_weight.reshape(y.shape)
         terms = torch.where(labelled, self.loss_weight * weight * self.terms(z, y, counts), 0.0)
         total = terms.sum(dtype=torch.promote_types(z.dtype, torch.float32))  # float16 ends at 65504
         mean = total / (self.normaliser(z, counts) or 1.0)
@@ -184,9 +186,12 @@ class BLVLoss(Loss):
         super().__init__(class_counts=class_counts, **options)
         self.sigma, self.distribution = sigma, distribution
 
-    def __call__(self, logits: Tensor, target: Tensor, seed: tuple[int, int] = (0, 0), training: bool = True) -> Tensor:
+    def __call__(
+        self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None,
+        seed: tuple[int, int] = (0, 0), training: bool = True,
+    ) -> Tensor:  # fmt: skip
         self.seed, self.training = seed, training
-        return super().__call__(logits, target)
+        return super().__call__(logits, target, pixel_weight)
 
     def variation(self, z: Tensor) -> Tensor:
         """|v|, drawn in float32 for every dtype."""

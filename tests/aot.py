@@ -77,6 +77,7 @@ def main(target):
             emit(target, lambda z=layout, y=y, p=p: path.run(z, y, p, gradient=True), L=L, plan="ragged")
     resized(target, labels)
     evaluation(target, labels)
+    weighted(target, labels)
 
 
 def resized(target, labels):
@@ -114,6 +115,17 @@ def evaluation(target, labels):
                 **what | {"plan": "tally"},
             )
         emit(target, lambda L=L: path.confusion(labels, labels, L, 255), L=L)
+
+
+def weighted(target, labels):
+    """With a factor of each pixel."""
+    for L in (19, 150):
+        for size in (SIZE, SOURCE):
+            logits = torch.empty(2, L, *size, device="meta")
+            factors = torch.empty(2, *SIZE, device="meta")
+            p = dataclasses.replace(problem(Exponential(), "none", L), pixel_weight=factors)
+            what = {"L": L, "plan": f"weighted {'x'.join(map(str, size))}"}
+            emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
 
 
 if __name__ == "__main__":

@@ -134,19 +134,24 @@ def ignore(shape: tuple[int, ...]) -> int:
     return 255 if shape[1] <= 255 else -1
 
 
-def run(loss: Loss, path, logits: Tensor, target: Tensor, *, upstream: Tensor | None = None, seed: int = 3, **options):
+def run(
+    loss: Loss, path, logits: Tensor, target: Tensor, *,
+    upstream: Tensor | None = None, seed: int = 3, pixel_weight: Tensor | None = None, **options,
+):  # fmt: skip
     """(loss, gradient) of ours on the CPU in float64, whatever the device and dtype it ran in."""
     _, device = path
     z = logits.detach().to(device).requires_grad_()
     torch.manual_seed(seed)
-    value = loss.ours(path, **options)(z, target.to(device))
+    given = {} if pixel_weight is None else {"pixel_weight": pixel_weight.to(device)}
+    value = loss.ours(path, **options)(z, target.to(device), **given)
     value.backward(torch.ones_like(value) if upstream is None else upstream.to(device, value.dtype))
     return value.detach().cpu().double(), z.grad.cpu().double()
 
 
 def expected(
     loss: Loss, logits: Tensor, target: Tensor, *,
-    upstream: Tensor | None = None, seed: int = 3, on: torch.device = CPU, **options: Any,
+    upstream: Tensor | None = None, seed: int = 3, on: torch.device = CPU, pixel_weight: Tensor | None = None,
+    **options: Any,
 ):  # fmt: skip
     """(loss, gradient) of the reference in the logits' dtype, in float64, with the noise ``run`` draws on ``on``."""
     z = logits.detach().clone().requires_grad_()
@@ -154,7 +159,7 @@ def expected(
     if loss.draws:
         torch.manual_seed(seed)
         key["seed"] = tuple(torch.randint(0, 1 << 32, (2,), device=on).tolist())
-    value = loss.reference(**options)(z, target, **key)
+    value = loss.reference(**options)(z, target, pixel_weight, **key)
     value.backward(torch.ones_like(value) if upstream is None else upstream.to(value.dtype))
     return value.detach().double(), z.grad.double()
 

@@ -59,7 +59,7 @@ def call(message, logits, target, *more, **options):
     """A loss called with these, and made with the options."""
     criterion = options.pop("criterion", pt.PATLoss)
 
-    given = {name: options.pop(name) for name in ("weights", "mask_sizes") if name in options}
+    given = {name: options.pop(name) for name in ("weights", "mask_sizes", "pixel_weight") if name in options}
 
     def loss(*arguments, backend):
         module = criterion(**options, backend=backend, validate=True).to(GPU if backend == "triton" else CPU)
@@ -204,8 +204,24 @@ BAD = [
     *call("weights: expected a list of 2 numbers, one for each of the logits, got [1.0]", [Z, Z], Y, weights=[1.0]),
     *call("weights: expected a list of 2 numbers, one for each of the logits, got 0.4", [Z, Z], Y, weights=0.4),
     *call("weights: expected a finite number, got nan", [Z, Z], Y, weights=[1, NAN]),
+    *call("pixel_weight: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it",
+          Z, Y, pixel_weight=np.ones((2, 4, 6))),
+    *call("pixel_weight: expected float16, bfloat16, float32 or float64, got bool; .float() makes one of it",
+          Z, Y, pixel_weight=Y > 3),
+    *call("pixel_weight: expected shape (2, 4, 6), that of the target, got (19,); weights of the classes belong in the "
+          "constructor's weight", Z, Y, pixel_weight=torch.ones(19)),
+    *call("pixel_weight: expected no requires_grad, as it gets no gradient; pass pixel_weight.detach()",
+          Z, Y, pixel_weight=torch.ones(2, 4, 6, requires_grad=True)),
     *call("mask_sizes: expected a tensor of uint8, int16, int32 or int64 numbers of pixels, got float32",
           Z, Y, mask_sizes=torch.ones(2, 19)),
+    *call("pixel_weight: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it",
+          Z, Y, pixel_weight=np.ones((2, 4, 6))),
+    *call("pixel_weight: expected float16, bfloat16, float32 or float64, got bool; .float() makes one of it",
+          Z, Y, pixel_weight=Y > 3),
+    *call("pixel_weight: expected shape (2, 4, 6), that of the target, got (19,); weights of the classes belong in the "
+          "constructor's weight", Z, Y, pixel_weight=torch.ones(19)),
+    *call("pixel_weight: expected no requires_grad, as it gets no gradient; pass pixel_weight.detach()",
+          Z, Y, pixel_weight=torch.ones(2, 4, 6, requires_grad=True)),
     *call("mask_sizes: expected a tensor of uint8, int16, int32 or int64 numbers of pixels, got list",
           Z, Y, mask_sizes=[[24] * 19] * 2),
     *call("mask_sizes: expected shape (2, 19), a number for each image and class, got (19,)",

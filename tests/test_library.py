@@ -27,7 +27,7 @@ def problem(path, step, loss):
     operators.run = lambda z, y, problem, **_: seen.append(problem) or pat_triton.problem.Result(z.sum(), None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pat_triton.criterion.route", lambda *_: operators)
-        criterion(logits, target)
+        criterion(logits, target, pixel_weight=torch.rand(target.shape, device=path[1]))
     return logits, target, library._flat(seen[0], path[0])
 
 

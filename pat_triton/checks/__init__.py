@@ -3,7 +3,7 @@
 from .labels import counted, histogram, looks_at_labels, spoil, wrong_labels
 from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
 from .tables import counts, large_enough, mask_sizes, per_class, same_images, vector, weights
-from .tensors import LABELS, LOGITS, alike, classes, confusion, heads, ignored, logits, size, target
+from .tensors import LABELS, LOGITS, alike, classes, confusion, heads, ignored, logits, pixel_weight, size, target
 
 __all__ = [
     "LABELS",
@@ -27,6 +27,7 @@ __all__ = [
     "non_negative",
     "part",
     "per_class",
+    "pixel_weight",
     "positive",
     "process_group",
     "same_images",

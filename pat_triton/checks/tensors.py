@@ -79,6 +79,27 @@ def target(y: Any, z: Tensor) -> Tensor:
     return y
 
 
+def pixel_weight(w: Any, y: Tensor) -> Tensor | None:
+    """The factors as (B, *spatial), a view; ``y`` is the checked target."""
+    if w is None:
+        return None
+    tensor("pixel_weight", w)
+    if w.dtype not in LOGITS:
+        raise TypeError(f"pixel_weight: expected {dtype_names(LOGITS)}, got {dtype_name(w)}; .float() makes one of it")
+    if w.requires_grad:
+        raise ValueError("pixel_weight: expected no requires_grad, as it gets no gradient; pass pixel_weight.detach()")
+    if w.ndim == y.ndim + 1 and w.shape[1] == 1:
+        w = w.squeeze(1)
+    if w.shape != y.shape:
+        raise ValueError(
+            f"pixel_weight: expected shape {tuple(y.shape)}, that of the target, got {tuple(w.shape)}; "
+            "weights of the classes belong in the constructor's weight"
+        )
+    if w.device != y.device:
+        raise ValueError(f"pixel_weight: expected on {y.device} like the target, got {w.device}")
+    return w
+
+
 def _mismatch(got: tuple[int, ...], logits: tuple[int, ...]) -> str | None:
     """What is wrong with a target's shape; None if the logits can be resized to it."""
     expected = (logits[0], *logits[2:])

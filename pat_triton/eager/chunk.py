@@ -53,6 +53,8 @@ class Chunk:
         self._hold(z)
         weights = self.weights[where[0]]
         self.w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
+        if self.problem.pixel_weight is not None:
+            self.w *= self.problem.pixel_weight[where].flatten()
         e = self.e[:L]
         a = e.view(shape)
         if tally is not None:

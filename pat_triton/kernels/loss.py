@@ -18,8 +18,8 @@ from .views import offsets, rows, tile
 
 @triton.jit
 def loss_kernel(
-    logits, target, gradient, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise, resize, shape,
-    parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
+    logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise,
+    resize, shape, parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
     COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     b, pixel, inside = tile(shape, PIXELS, VECTOR)
@@ -36,6 +36,8 @@ def loss_kernel(
         if prediction is not None:
             best = better(best, z, classes, L)
         column += (adjust(z, classes, tables, noise, b, pixel, y, first, L, DISTRIBUTION, CLASSES),)
+    if pixel_weight is not None:
+        w *= tl.load(pixel_weight.pointer + offsets(pixel_weight, shape, b, pixel), mask=inside, other=0.0).to(COMPUTE)
     if grad_output is not None:
         w *= tl.load(grad_output.pointer + offsets(grad_output, shape, b, pixel), mask=inside, other=0.0)
     term, pull = settle(softmax(column, y, 0, L), w, ignored, CURVE, parameters)

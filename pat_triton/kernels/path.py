@@ -73,17 +73,20 @@ def _dense(
     """The loss kernel, for resized logits without their gradient; its partial sums if ``reduce``."""
     tile = _tile(logits, how, problem.tables.unchanged)
     if how is None:
-        shape, (y, f, m, p, z, g) = views(
-            target, out.grad_output, out.loss_map, out.prediction, logits, out.gradient, rank=target.ndim - 1
-        )
+        shape, (y, w, f, m, p, z, g) = views(
+            target, problem.pixel_weight, out.grad_output, out.loss_map, out.prediction, logits, out.gradient,
+            rank=target.ndim - 1,
+        )  # fmt: skip
     else:
-        shape, (y, f, m, p) = views(target, out.grad_output, out.loss_map, out.prediction, rank=2)
+        shape, (y, w, f, m, p) = views(
+            target, problem.pixel_weight, out.grad_output, out.loss_map, out.prediction, rank=2
+        )
         _, (z, g) = views(logits, None, rank=2, merge=False)
     programs = _programs(target, tile.PIXELS)
     partial = problem.weights.new_empty(programs) if reduce else None
     launch.start(
         loss_kernel, programs, logits.device,
-        z, y, g, f, m, p, _pulls(pulls), partial, *_parts(problem), how, shape,
+        z, y, g, w, f, m, p, _pulls(pulls), partial, *_parts(problem), how, shape,
         *_scalars(problem), L=logits.shape[1], **_constants(problem), **tile._asdict(),
     )  # fmt: skip
     return partial
@@ -113,11 +116,13 @@ def _resized(
     if gradient is not None and launches > 1:  # added up before it is rounded
         gradient = torch.empty_like(gradient, dtype=problem.weights.dtype)
     _, (z, g) = views(logits, gradient, rank=2, merge=False)
-    _, (y, f, m, p) = views(target, out.grad_output, out.loss_map, out.prediction, rank=2, merge=False)
+    _, (y, w, f, m, p) = views(
+        target, problem.pixel_weight, out.grad_output, out.loss_map, out.prediction, rank=2, merge=False
+    )
     for part in range(launches):
         launch.start(
             upsample_kernel, programs, logits.device,
-            z, y, g, g if part else None, f, m, p, _pulls(pulls),
+            z, y, g, g if part else None, w, f, m, p, _pulls(pulls),
             None if sums is None else sums[part], *_parts(problem), how,
             part, *_scalars(problem), L=L, **_constants(problem), **tile._asdict(),
         )  # fmt: skip

@@ -29,8 +29,8 @@ from .resize import begin, lerp, load_flat, node, share, wide
 
 @triton.jit
 def upsample_kernel(
-    logits, target, gradient, earlier, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise,
-    resize, part, parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
+    logits, target, gradient, earlier, pixel_weight, grad_output, loss_map, prediction, pulls, partial, weights,
+    tables, noise, resize, part, parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
     COMPUTE: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
     rows, columns = resize.rows, resize.columns
@@ -73,6 +73,9 @@ def upsample_kernel(
             a = adjust(z, classes, tables, noise, b, y * columns.size + x, own, first, L, DISTRIBUTION, CLASSES)
             if pulls is None:
                 w = tl.load(weights + b * L + own, mask=is_class, other=float("nan"))
+                if pixel_weight is not None:
+                    at = b * pixel_weight.image + y * pixel_weight.d0 + x * pixel_weight.d1
+                    w *= tl.load(pixel_weight.pointer + at, mask=inside, other=0.0).to(COMPUTE)
                 if grad_output is not None:
                     at = b * grad_output.image + y * grad_output.d0 + x * grad_output.d1
                     w *= tl.load(grad_output.pointer + at, mask=inside, other=0.0)
