@@ -41,9 +41,9 @@ def test_everything_compiles(codes):
     assert made == {
         # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps,
         # adjustments, each curve in fp32 and fp64, ragged layouts, resized columns that do not fit the
-        # upsample kernel, statistics.
-        "loss_kernel": 3 * 2 * 3 + detailed * 2 * 2 * (2 + 3) + 3 * 2 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3,
-        "upsample_kernel": 2 + 2 + 3 + 2 + 1 + 3 + (1 + 2) + 2,
+        # upsample kernel, statistics, factors of each pixel.
+        "loss_kernel": 3 * 2 * 3 + detailed * 2 * 2 * (2 + 3) + 3 * 2 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3 + 3,
+        "upsample_kernel": 2 + 2 + 3 + 2 + 1 + 3 + (1 + 2) + 2 + 2,
         "predict_kernel": 4,
         "tally_kernel": 4,
         "confusion_kernel": 2,
@@ -59,10 +59,20 @@ def test_nothing_spills(codes):
     noise, or of odd sizes or resized, which have addresses for every pixel of a thread."""
     allowed = {c["kernel"]: 0 for c in codes} | {"upsample_kernel": 4}
     for c in codes:
-        resized = c.get("plan", "").startswith(("resized", "predict"))
+        resized = c.get("plan", "").startswith(("resized", "predict", "weighted"))
         many = c.get("adjustment") == "variation" or c.get("layout") == "odd" or resized
         tight = c["kernel"] in ("loss_kernel", "predict_kernel") and many
         assert c["spills"] <= (12 if tight else allowed[c["kernel"]]), c
+
+
+def test_a_factor_of_each_pixel_is_four_bytes(codes):
+    weighted = [c for c in codes if c.get("plan") == "weighted 512x1024"]
+    assert len(weighted) == 2
+    for c in weighted:
+        moved = {m["argument"]: (m["asked"], m["distinct"]) for m in c["moved"]}
+        pixels = c["tile"]["PIXELS"]
+        assert moved["pixel_weight"] == (4 * pixels, 4 * pixels)
+        assert moved["logits"] == moved["gradient"] == (4 * c["L"] * pixels, 4 * c["L"] * pixels)
 
 
 def test_accesses_are_whole_sectors(codes):
