@@ -21,8 +21,8 @@ Flat = tuple[Any, ...]
 
 PROBLEM = (
     "Tensor weights, Tensor? scale, Tensor? offset, Tensor? margin, Tensor? variation, Tensor? seed, Tensor? origin, "
-    "Tensor? pixel_weight, Tensor? histogram, str distribution, float sigma, str curve, float[] parameters, int ignore_index, "
-    "bool align_corners, str backend"
+    "Tensor? pixel_weight, Tensor? histogram, str distribution, float sigma, str curve, float[] parameters, "
+    "int ignore_index, bool align_corners, str backend"
 )
 
 

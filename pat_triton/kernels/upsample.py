@@ -30,8 +30,9 @@ from .resize import begin, lerp, load_flat, node, share, wide
 @triton.jit
 def upsample_kernel(
     logits, target, gradient, earlier, pixel_weight, grad_output, loss_map, prediction, pulls, partial, weights,
-    tables, noise, resize, part, parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
+    tables, noise, resize, part, parameters, ignore_index,
+    L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
+    CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
     rows, columns = resize.rows, resize.columns
     across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
