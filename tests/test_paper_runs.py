@@ -160,6 +160,19 @@ def test_an_interrupted_run_goes_on(arguments, job, tmp_path, started, monkeypat
         assert len(list(csv.reader(file))) == 3
 
 
+def test_a_run_is_one_processes(arguments, job, tmp_path):
+    """Of a job that was killed, a run in a process of its own may go on."""
+    save = tmp_path / "save"
+    assert job(*arguments, "--out", tmp_path / "out", "--save", save)[0] == 0
+    name = "PATLoss_temperature=20-lr=0.004-seed=0"
+    (save / f"{name}.json").unlink()
+    with runs._held(tmp_path / "out" / name):
+        code, out = job(*arguments, "--out", tmp_path / "out", "--save", save)
+    assert code == 2
+    assert f"{name}: another process is training there" in out.err
+    assert job(*arguments, "--out", tmp_path / "out", "--save", save)[0] == 0
+
+
 def test_the_learning_rate_is_chosen_on_the_validation_images(arguments, job, tmp_path, monkeypatch):
     """By planted scores: each loss has its own best; another of the class, and any other loss, follow."""
     made = []

@@ -5,10 +5,13 @@ goes on from its checkpoint.
 """
 
 import argparse
+import fcntl
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -149,15 +152,29 @@ def _one(plan: Planned, save: Path, threads: int, quiet: bool) -> str:
     torch.set_num_threads(threads)
     args = argparse.Namespace(**plan.arguments)
     folder = Path(args.out) / plan.name
-    saved: dict[str, Any] = {}
-    if (folder / checkpoint.NAME).is_file():
-        saved = checkpoint.read(folder)
-        _same(saved["arguments"], plan, folder / checkpoint.NAME)
     folder.mkdir(parents=True, exist_ok=True)
-    train(args, folder, saved, quiet=quiet)
-    shutil.copyfile(folder / "results.json", save / f"{plan.name}.tmp")
-    (save / f"{plan.name}.tmp").replace(save / f"{plan.name}.json")
+    with _held(folder):
+        saved: dict[str, Any] = {}
+        if (folder / checkpoint.NAME).is_file():
+            saved = checkpoint.read(folder)
+            _same(saved["arguments"], plan, folder / checkpoint.NAME)
+        train(args, folder, saved, quiet=quiet)
+        shutil.copyfile(folder / "results.json", save / f"{plan.name}.tmp")
+        (save / f"{plan.name}.tmp").replace(save / f"{plan.name}.json")
     return plan.name
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """By this process until it ends, however it ends: one that was left behind may still be training there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ValueError(f"{folder}: another process is training there; wait for it, or end it") from error
+    finally:
+        os.close(descriptor)
 
 
 def _done(plan: Planned, save: Path) -> bool:
