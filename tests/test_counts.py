@@ -1,0 +1,118 @@
+"""Class counts of any data set, kept in a file; and those that are known."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
+
+import pat_triton
+from pat_triton import class_counts
+from pat_triton.counts import CAMVID, CITYSCAPES
+
+
+def labels():
+    g = torch.Generator().manual_seed(0)
+    y = torch.randint(0, 5, (6, 8, 9), generator=g)
+    y[:, 0] = 255
+    return y
+
+
+EXPECTED = [int((labels() == c).sum()) for c in range(5)]
+IMAGES = torch.zeros(6, 3, 8, 9)
+KINDS = {
+    "pairs": lambda y: TensorDataset(IMAGES, y),
+    "loader": lambda y: DataLoader(TensorDataset(IMAGES, y.to(torch.uint8)), 4),
+    "dicts": lambda y: [{"pixel_values": x, "labels": part} for x, part in zip(IMAGES, y, strict=True)],
+    "channel": lambda y: [(x, part[None]) for x, part in zip(IMAGES, y, strict=True)],
+    "arrays": lambda y: [part.numpy().astype(np.int16) for part in y],
+    "images": lambda y: [(None, Image.fromarray(part.numpy().astype(np.uint8))) for part in y],
+    "generator": lambda y: (part for part in y),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("progress", [False, True])
+def test_every_kind_of_data(kind, progress):
+    counts = class_counts(KINDS[kind](labels()), 5, progress=progress)
+    assert counts.dtype == torch.int64
+    assert counts.tolist() == EXPECTED
+
+
+def test_labels_are_taken_out():
+    data = [{"inputs": 0, "data_samples": part} for part in labels()]
+    assert class_counts(data, 5, labels=lambda item: item["data_samples"], progress=False).tolist() == EXPECTED
+
+
+def test_a_loss_takes_them():
+    counts = class_counts(KINDS["pairs"](labels()), 5, progress=False)
+    assert pat_triton.BLVLoss(counts).class_counts.tolist() == EXPECTED
+
+
+def test_counted_once(tmp_path):
+    file = tmp_path / "new" / "counts.json"
+
+    passes = []
+
+    def data():
+        yield from labels()
+        passes.append("one")
+
+    first = class_counts(data(), 5, cache=file, progress=False)
+    assert torch.equal(class_counts(data(), 5, cache=str(file), progress=False), first)
+    assert passes == ["one"]
+    assert [path.name for path in file.parent.iterdir()] == ["counts.json"]  # and nothing half-written
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        (None, (4,), "cache: FILE holds counts of 5 classes with ignore_index=255, expected the counts of 4 classes "
+         "with ignore_index=255; choose another file, or remove it"),
+        (None, (5, -1), "cache: FILE holds counts of 5 classes with ignore_index=255, expected the counts of 5 classes "
+         "with ignore_index=-1; choose another file, or remove it"),
+        ("[1, 2]", (5,), "cache: FILE cannot be read (TypeError("),
+        ("{", (5,), "cache: FILE cannot be read (JSONDecodeError("),
+    ],
+)  # fmt: skip
+def test_a_file_of_something_else(text, arguments, message, tmp_path):
+    file = tmp_path / "counts.json"
+    class_counts(labels(), 5, cache=file, progress=False)
+    if text:
+        file.write_text(text)
+    before = file.read_text()
+    with pytest.raises(ValueError, match="^" + re.escape(message.replace("FILE", str(file)))):
+        class_counts(labels(), *arguments, cache=file, progress=False)
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "message"),
+    [
+        (lambda y: [(0, y - 101)], {}, "target: 432 labels are neither a class 0..4 nor ignore_index=255: "),
+        (lambda y: [(0, y.masked_fill(y == 255, -100))], {},
+         "target: 54 labels are neither a class 0..4 nor ignore_index=255: -100 (54 pixels); to ignore these pixels "
+         "pass ignore_index=-100"),
+        (lambda y: [{"image": y}], {}, "data: got items with the keys ['image'], expected one of labels, label, "),
+        (lambda y: [{"mask": y, "labels": y}], {}, "data: got items with the keys ['labels', 'mask'], expected one"),
+        (lambda y: [(y,)], {}, "data: got items of 1, expected (image, labels, ...); or pass labels="),
+        (lambda y: [(0, "a.png")], {}, "data: expected labels in a tensor, an array or an image, got str in item 0"),
+        (lambda y: [(0, y.float())], {}, "data: expected whole numbers as labels, got float32 in item 0; is this"),
+        (lambda y: [], {}, "data: found no pixel of the 5 classes, expected some"),
+        (lambda y: y, {"ignore_index": 3}, "ignore_index: 3 is one of the 5 classes; choose a value that is none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_counted(data, arguments, message):
+    with pytest.raises((TypeError, ValueError), match="^" + re.escape(message)):
+        class_counts(data(labels()), 5, progress=False, **arguments)
+
+
+def test_what_is_known():
+    """Cityscapes' with its unlabelled pixels are all pixels of 2975 images; CamVid's of 367."""
+    assert len(CITYSCAPES) == 19
+    assert sum(CITYSCAPES) + 715_747_311 == 2975 * 1024 * 2048
+    assert len(CAMVID) == 11
+    assert sum(CAMVID) + 2_503_995 == 367 * 360 * 480
+    assert pat_triton.ClassBalancedLoss(CITYSCAPES).class_counts.tolist() == list(CITYSCAPES)
