@@ -60,6 +60,15 @@ def average(x: Tensor) -> Tensor:
     return _Sum.apply(x) / size() if launched() else x
 
 
+def gather(own: T) -> list[T]:
+    """One of each process, in the order of the ranks."""
+    if not launched():
+        return [own]
+    found: list[T] = [own] * size()
+    dist.all_gather_object(found, own)
+    return found
+
+
 class _Sum(torch.autograd.Function):
     """torch.distributed.nn has it too, but deprecated."""
 

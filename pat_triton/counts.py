@@ -8,6 +8,7 @@ classes 0 (sky) to 10 (bicyclist), without 11, unlabelled.
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,7 @@ def _read(file: Path, num_classes: int, ignore_index: int) -> Tensor:
 
 def _write(file: Path, counts: Tensor, ignore_index: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".tmp")
-    partial.write_text(json.dumps({"class_counts": counts.tolist(), "ignore_index": ignore_index}) + "\n")
-    os.replace(partial, file)  # a whole file whenever somebody looks
+    # A name of its own for each process, and a whole file whenever somebody looks.
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as partial:
+        partial.write(json.dumps({"class_counts": counts.tolist(), "ignore_index": ignore_index}) + "\n")
+    os.replace(partial.name, file)

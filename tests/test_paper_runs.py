@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from camvid import camvid
@@ -43,7 +44,7 @@ def started(monkeypatch):
 def arguments(tmp_path_factory):
     root = camvid(tmp_path_factory.mktemp("data") / "camvid", ("train", "val", "test"))
     options = f"--data camvid --root {root} --size 32 48 --steps 2 --batch 2 --model segnet --width 2 --device cpu"
-    return ("paper", "runs", *options.split(), "--loss", *LOSSES)
+    return ("paper", "runs", *options.split())
 
 
 def test_table_1_is_the_papers(job):
@@ -104,7 +105,7 @@ def test_figure_5_adds_up(job, tmp_path, monkeypatch):
 
 def test_runs_are_made_once(arguments, job, tmp_path, started):
     out, save = tmp_path / "out", tmp_path / "save"
-    common = (*arguments, "--out", out, "--save", save)
+    common = (*arguments, "--loss", *LOSSES, "--out", out, "--save", save)
     code, printed = job(*common, "--seeds", 0, 1)
     assert code == 0, printed.err
     assert len(started) == 6
@@ -127,16 +128,17 @@ def test_runs_are_made_once(arguments, job, tmp_path, started):
 
     code, printed = job(*common, "--steps", 3)
     assert code == 2
-    assert "found a run with --steps 2, expected 3; another --save keeps them apart" in printed.err
+    assert "found a run with --steps 2, expected 3; other folders (--save and --out) keep them apart" in printed.err
 
 
 def test_an_interrupted_run_goes_on(arguments, job, tmp_path, started, monkeypatch):
     out, save = tmp_path / "out", tmp_path / "save"
-    common = (*arguments, "--out", out, "--save", save, "--checkpoint", 1)
+    common = (*arguments, "--loss", *LOSSES, "--out", out, "--save", save, "--checkpoint", 1)
     assert job(*common)[0] == 0
     name = started[0]
     whole = json.loads((save / f"{name}.json").read_text())
     (save / f"{name}.json").unlink()
+    out /= "save"
     # As if it had been stopped after its first step.
     again = tmp_path / "again"
     write = checkpoint.write
@@ -147,10 +149,10 @@ def test_an_interrupted_run_goes_on(arguments, job, tmp_path, started, monkeypat
 
     monkeypatch.setattr(checkpoint, "write", stop)
     with pytest.raises(KeyboardInterrupt):
-        job(*arguments, "--out", again, "--save", tmp_path / "other", "--checkpoint", 1)
+        job(*arguments, "--loss", *LOSSES, "--out", again, "--save", tmp_path / "other" / "save", "--checkpoint", 1)
     monkeypatch.setattr(checkpoint, "write", write)
     shutil.rmtree(out / name)
-    shutil.copytree(again / name, out / name)
+    shutil.copytree(again / "save" / name, out / name)
     assert len(checkpoint.read(out / name)["training"]["losses"]) == 1
     assert job(*common)[0] == 0
     resumed = json.loads((save / f"{name}.json").read_text())
@@ -163,14 +165,14 @@ def test_an_interrupted_run_goes_on(arguments, job, tmp_path, started, monkeypat
 def test_a_run_is_one_processes(arguments, job, tmp_path):
     """Of a job that was killed, a run in a process of its own may go on."""
     save = tmp_path / "save"
-    assert job(*arguments, "--out", tmp_path / "out", "--save", save)[0] == 0
+    assert job(*arguments, "--loss", *LOSSES, "--out", tmp_path / "out", "--save", save)[0] == 0
     name = "PATLoss_temperature=20-lr=0.004-seed=0"
     (save / f"{name}.json").unlink()
-    with runs._held(tmp_path / "out" / name):
-        code, out = job(*arguments, "--out", tmp_path / "out", "--save", save)
+    with runs._held(tmp_path / "out" / "save" / name):
+        code, out = job(*arguments, "--loss", *LOSSES, "--out", tmp_path / "out", "--save", save)
     assert code == 2
     assert f"{name}: another process is training there" in out.err
-    assert job(*arguments, "--out", tmp_path / "out", "--save", save)[0] == 0
+    assert job(*arguments, "--loss", *LOSSES, "--out", tmp_path / "out", "--save", save)[0] == 0
 
 
 def test_the_learning_rate_is_chosen_on_the_validation_images(arguments, job, tmp_path, monkeypatch):
@@ -208,17 +210,35 @@ def test_the_learning_rate_is_chosen_on_the_validation_images(arguments, job, tm
 
 def test_runs_side_by_side_are_the_same(arguments, job, tmp_path):
     for jobs in (1, 2):
-        code, out = job(*arguments[:-1], "--seeds", 3, "--jobs", jobs, "--out", tmp_path / f"o{jobs}",
-                        "--save", tmp_path / f"s{jobs}")  # fmt: skip
+        code, out = job(
+            *arguments, "--loss", "CrossEntropyLoss", "PATLoss", "--seeds", 3, "--jobs", jobs,
+            "--out", tmp_path / f"o{jobs}", "--save", tmp_path / f"s{jobs}",
+        )  # fmt: skip
         assert code == 0, out.err
     for file in sorted((tmp_path / "s1").glob("*.json")):
-        (a,), (b,) = (json.loads((tmp_path / s / file.name).read_text())["losses"].values() for s in ("s1", "s2"))
+        a, b = (_losses(tmp_path / f"o{jobs}" / f"s{jobs}" / file.stem) for jobs in (1, 2))
         # Another number of threads adds in another order.
-        assert a["scores"]["miou"] == pytest.approx(b["scores"]["miou"], abs=0.05)
+        assert a == pytest.approx(b, rel=1e-4)
+        assert len(a) == 2
+
+
+def _losses(folder):
+    with open(folder / "losses.csv", newline="") as file:
+        return [float(value) for _, value in list(csv.reader(file))[1:]]
 
 
 def test_what_cannot_be_asked_for(arguments, job, tmp_path, monkeypatch):
     common = (*arguments, "--save", tmp_path)
+    for wrong, message in {
+        ("--lr", 0.1, "--rates", 0.1): "got --lr and --rates, expected one of them",
+        ("--sweep", "PATLoss"): "got --sweep without --rates",
+        ("--seeds", 0, 0): "--seeds: got 0 0, expected each once",
+        ("--loss", "PATLoss", "PATLoss"): "--loss: got PATLoss, PATLoss, expected each once",
+        ("--out", tmp_path): f"--save: got {tmp_path}, expected another folder than --out",
+    }.items():
+        code, out = job(*common, *wrong)
+        assert code == 2
+        assert message in out.err
     assert "got --seed or --set, expected --seeds" in job(*common, "--seed", 1)[1].err
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     assert "got several processes by torchrun, expected one" in job(*common)[1].err
@@ -233,7 +253,7 @@ def test_a_file_that_is_no_run(tmp_path):
 
 def test_the_spread_of_one_is_none():
     assert results.spread([0.5]) == (0.5, None)
-    assert results.spread([0.25, math.nan, 0.75])[0] == 0.5
+    assert math.isnan(results.spread([0.25, math.nan, 0.75])[0])  # one diverged
     assert math.isnan(results.spread([math.nan])[0])
 
 
@@ -241,3 +261,42 @@ def test_the_committed_runs_are_all_losses_and_temperatures():
     text = markdown(results.read_all(numbers.RESULTS / "camvid"))
     for loss in runs.LOSSES:
         assert f"| `{loss}` |" in text
+
+
+def test_runs_of_two_experiments_are_not_one_table(arguments, job, tmp_path):
+    """Another learning rate, which a wider sweep would choose, of a loss that is there already."""
+    common = (*arguments, "--loss", "PATLoss", "--out", tmp_path / "out", "--save", tmp_path / "save")
+    assert job(*common)[0] == 0
+    code, out = job(*common, "--lr", 0.01)
+    assert code == 2
+    assert "PATLoss-lr=0.004-seed=0.json: found a run with --lr 0.004, expected 0.01" in out.err
+    file = tmp_path / "save" / "PATLoss-lr=0.004-seed=0.json"
+    other = json.loads(file.read_text())
+    other["arguments"]["steps"] = 9
+    file.with_name("PATLoss-lr=0.004-seed=7.json").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="found a run with --steps 9, expected 2"):
+        results.read_all(tmp_path / "save")
+
+
+def test_any_option_has_a_place_in_the_table(arguments, job, tmp_path):
+    losses = ("PATLoss(variant=table1)", "PATLoss(temperature=10)", "PATLoss(temperature=5)", "FocalLoss")
+    code, out = job(*arguments, "--loss", *losses, "--out", tmp_path / "out", "--save", tmp_path / "save")
+    assert code == 0, out.err
+    table = (tmp_path / "save" / "table.md").read_text()
+    assert re.findall(r"^\| `(.*?)` \| 1 \|", table, re.M) == [losses[i] for i in (3, 2, 1, 0)]
+
+
+def test_a_diverged_rate_is_none():
+    class Found:
+        def __init__(self, miou):
+            self.validated = Scores(*[(), *[miou] * 5, ()])
+
+    plans = [(lr, runs.Planned(str(lr), {})) for lr in (0.1, 0.2, 0.3)]
+    with pytest.MonkeyPatch.context() as patch:
+        for mious, best in (((math.nan, 0.4, 0.4), 0.2), ((0.3, math.nan, 0.1), 0.1)):
+            scores = dict(zip(("0.1.json", "0.2.json", "0.3.json"), mious, strict=True))
+            patch.setattr(runs, "read", lambda file, scores=scores: Found(scores[file.name]))
+            assert runs._best("PATLoss", plans, Path()) == best
+        patch.setattr(runs, "read", lambda _: Found(math.nan))
+        with pytest.raises(ValueError, match="--rates: PATLoss came to NaN at all of them"):
+            runs._best("PATLoss", plans, Path())

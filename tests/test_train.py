@@ -162,7 +162,7 @@ def test_every_state_goes_on(options, tmp_path):
     expected = steps(training(), 4)
     begun = training()
     steps(begun, 2)
-    checkpoint.write(tmp_path, {"training": begun.state_dict()})
+    checkpoint.write(tmp_path, {"arguments": {}, "data": {}, "outcomes": [], "training": begun.state_dict()})
     torch.rand(1)
     resumed = training()
     resumed.load_state_dict(checkpoint.read(tmp_path)["training"])
@@ -198,9 +198,9 @@ UNREADABLE = {  # what becomes of the bytes of a good one, and the error
     "tensor": (lambda _: saved(torch.zeros(3)), f"found a Tensor without a format number, {EXPECTED}"),
     "weights": (lambda _: saved({"bias": torch.zeros(3)}), f"found a dict without a format number, {EXPECTED}"),
     "format": (lambda data: changed(data, format=1), f"found format 1, {EXPECTED}"),
-    "classes": (
-        lambda data: changed(data, classes=12),
-        "found a network of 12 classes, expected 11, those of camvid",
+    "incomplete": (
+        lambda _: saved({"format": 2, "data": {}}),
+        f"found none of arguments, outcomes, training, {EXPECTED}",
     ),
 }
 
@@ -213,6 +213,18 @@ def test_a_checkpoint_that_cannot_be_used(name, whole, job, tmp_path):
     code, out = job("train", "--resume", tmp_path)
     assert code == 2
     assert out.err == f"python -m benchmarks: error: {path}: {message.format(size=path.stat().st_size)}\n"
+
+
+def test_other_data_is_no_resumption(whole, job, tmp_path):
+    """Images that went since, or labels that changed."""
+    path = tmp_path / checkpoint.NAME
+    state = torch.load(whole / checkpoint.NAME)
+    for change in ({"images": [4, 3, 0]}, {"pixels": [1] * 11}):
+        path.write_bytes(saved(state | {"data": state["data"] | change}))
+        code, out = job("train", "--resume", tmp_path)
+        assert code == 2
+        assert f"{path}: found a training on {{'images': " in out.err
+        assert "those of camvid now" in out.err
 
 
 def test_no_checkpoint(job, tmp_path):

@@ -8,15 +8,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.progress import track
 from torch import Tensor
+
+from pat_triton import class_counts
 
 from ..parallel import rank
 from ..scenes import scene
 from ..scenes.canvas import VOID
 from .catalogue import Classes, chosen
-from .counts import count, counted
+from .counts import counted
 from .folders import Layout, Pair
 from .splits import Held, Read, Sample, Split
 
@@ -46,6 +47,11 @@ class Data:
         """(L,) bool: the classes with less than ``TAIL_SHARE`` of the labelled training pixels."""
         return self.shares < TAIL_SHARE
 
+    def summary(self) -> dict[str, list[int]]:
+        """Images of train, val and test, and training pixels of each class: other data have others."""
+        sizes = [len(split) if split else 0 for split in (self.train, self.val, self.test)]
+        return {"images": sizes, "pixels": self.counts.tolist()}
+
     @property
     def judged(self) -> Split:
         return self.val if self.test is None else self.test
@@ -68,15 +74,13 @@ def load(
     layout, L = found.layout, len(found.classes.names)
     if layout is None:
         train, val = (_drawn(split, size, seed, quiet) for split in NUMBER_OF_SCENES)
-        return Data(found.classes, train, val, None, torch.from_numpy(count(train.labels, L)))
+        return Data(found.classes, train, val, None, class_counts(train.labels, L, VOID, progress=False))
     if root is None:
         raise ValueError(f"--data {name} needs --root, the folder of the data set")
     # Every file is known to be there before the first is read, which can take minutes.
     pairs = {split: layout.pairs(root, split) for split in layout.splits if split != "test" or layout.has(root, split)}
     splits = {split: _split(layout, split, pairs[split], size, quiet) for split in pairs}
-    counts = torch.tensor(counted(layout, pairs["train"], L, kept, quiet))
-    if not counts.any():
-        raise ValueError(f"{pairs['train'][0][1].parent}: found no labelled pixel in train, expected some")
+    counts = counted(layout, pairs["train"], L, kept, quiet)
     return Data(found.classes, splits["train"], splits["val"], splits.get("test"), counts)
 
 

@@ -166,6 +166,8 @@ def chosen(name: str, root: Path | None, classes: int | None) -> DataSet:
     listed = root / "objectInfo150.txt" if root else None
     if listed and listed.is_file() and classes is None:
         # Number, share, training images, validation images, names with their synonyms.
-        lines = listed.read_text().splitlines()[1:]
-        names = tuple(line.split("\t")[4].split(",")[0].strip() for line in lines)
+        rows = [line.split("\t") for line in listed.read_text().splitlines()[1:]]
+        if len(rows) != len(names) or any(len(row) != 5 for row in rows):
+            raise ValueError(f"{listed}: expected a heading and {len(names)} lines of five columns, got others")
+        names = tuple(row[4].split(",")[0].strip() for row in rows)
     return DataSet(coloured(names), layout, found.size, found.steps, found.batch)

@@ -1,39 +1,29 @@
-"""The labelled pixels of each class, counted once for a folder of labels and kept in a file."""
+"""The labelled pixels of each class of a folder of labels, counted once and kept."""
 
 import hashlib
-import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 from rich.progress import track
+from torch import Tensor
 
-from ..parallel import rank
+from pat_triton import class_counts
+
 from ..scenes.canvas import VOID
 from .folders import Layout, Pair
 
-NAME = "class_counts.json"
 
-
-def count(labels: np.ndarray, classes: int) -> np.ndarray:
-    return np.bincount(labels.reshape(-1), minlength=VOID + 1)[:classes]
-
-
-def counted(layout: Layout, pairs: Sequence[Pair], classes: int, kept: Path, quiet: bool) -> list[int]:
-    """Of the training labels at their full size. kept: the folder of the file, in which files that were changed
-    since are counted anew."""
-    file, key = kept / NAME, _key(layout, [label for _, label in pairs])
-    known = _known(file)
-    if key not in known:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            each = pool.map(lambda pair: count(layout.labels_of(pair), classes), pairs)
-            shown = track(each, f"counting {layout.name}", len(pairs), disable=quiet)
-            known[key] = np.sum(list(shown), 0).tolist()
-        if rank() == 0:
-            _keep(file, known)
-    return known[key]
+def counted(layout: Layout, pairs: Sequence[Pair], classes: int, kept: Path, quiet: bool) -> Tensor:
+    """(L,) of the training labels at their full size. kept: the folder of the file; of files that were changed since
+    there is another."""
+    shown = track(pairs, f"counting {layout.name}", len(pairs), disable=quiet)
+    cache = kept / f"class_counts-{layout.name}-{_key(layout, [label for _, label in pairs])}.json"
+    try:
+        return class_counts(map(layout.labels_of, shown), classes, VOID, cache=cache, progress=False)
+    except ValueError as error:
+        if "found no pixel" not in str(error):
+            raise
+        raise ValueError(f"{pairs[0][1].parent}: found no labelled pixel in train, expected some") from error
 
 
 def _key(layout: Layout, files: Sequence[Path]) -> str:
@@ -42,21 +32,4 @@ def _key(layout: Layout, files: Sequence[Path]) -> str:
     for file in files:
         status = file.stat()
         made.update(f"{file.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return f"{layout.name} {made.hexdigest()}"
-
-
-def _known(file: Path) -> dict[str, list[int]]:
-    try:
-        known = json.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ValueError(f"{file}: found no JSON ({error}), expected the counts kept there; remove it") from error
-    return known
-
-
-def _keep(file: Path, known: dict[str, list[int]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".tmp")
-    partial.write_text(json.dumps(known, indent=1) + "\n")
-    os.replace(partial, file)
+    return made.hexdigest()[:16]

@@ -3,9 +3,10 @@
 Those whose heads would enlarge their logits to the image's size give them as they are: the loss resizes them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,18 +42,21 @@ NETWORKS = {
 }
 
 
-def check(name: str, size: tuple[int, int], width: int | None) -> None:
-    """ValueError if the network cannot take images of that (height, width)."""
-    network = NETWORKS[name]
-    height, width_of_image = size
-    if min(size) < network.least or height % network.multiple or width_of_image % network.multiple:
-        multiples = f", multiples of {network.multiple}" if network.multiple > 1 else ""
+def check(name: str, size: tuple[int, int], given: Mapping[str, Any]) -> None:
+    """ValueError if the network cannot take images of that (height, width), or has no such options."""
+    network, least, multiple = NETWORKS[name], NETWORKS[name].least, NETWORKS[name].multiple
+    if min(size) < least or any(extent % multiple for extent in size):
+        nearest = " ".join(str(max(least, round(extent / multiple) * multiple)) for extent in size)
+        what = "--crop" if given.get("crop") else "--size" if given.get("size") else "--size of the data set"
+        multiples = f", multiples of {multiple}" if multiple > 1 else ""
         raise ValueError(
-            f"--size or --crop: got {height} {width_of_image}, expected at least {network.least} each{multiples} "
-            f"for --model {name}"
+            f"{what}: got {size[0]} {size[1]}, expected at least {least} each{multiples} for --model {name}, "
+            f"such as {nearest}"
         )
-    if width is not None and network.width is None:
-        raise ValueError(f"--width: got {width}, expected none: --model {name} is as wide as its --encoder")
+    if network.width is None and "width" in given:
+        raise ValueError(f"--width: got {given['width']}, expected none: --model {name} is as wide as its --encoder")
+    for option in {"encoder", "pretrained"} & given.keys() if network.width is not None else ():
+        raise ValueError(f"--{option}: got {given[option]}, expected none: --model {name} has no encoder to choose")
 
 
 def build(name: str, classes: int, width: int | None, encoder: str, pretrained: bool) -> nn.Module:

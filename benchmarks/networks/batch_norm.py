@@ -16,12 +16,12 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and launched()):
             return super().forward(x)
-        own_variance, own_mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        own_variance, own_mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)  # 16 bits under autocast
         mean = average(own_mean)
         variance = average(own_variance + (own_mean - mean).square())
         self._follow(mean.detach(), variance.detach(), size() * x.numel() / x.shape[1])
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return (x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(x.dtype)
 
     def _follow(self, mean: Tensor, variance: Tensor, count: float) -> None:
         """The running statistics, of which evaluation is made; their variance is the unbiased one."""
@@ -35,7 +35,11 @@ class BatchNorm2d(nn.BatchNorm2d):
 def shared(model: nn.Module) -> nn.Module:
     """The model with such layers in place of torch's."""
     for name, child in model.named_children():
-        # Layers derived from torch's do something more.
+        if launched() and isinstance(child, nn.BatchNorm2d) and type(child) not in (nn.BatchNorm2d, BatchNorm2d):
+            raise ValueError(
+                f"--encoder: got one whose {type(child).__name__} layers do not share their statistics between "
+                "processes, expected torch's BatchNorm2d, such as resnet34's; or train in one process"
+            )
         setattr(model, name, _like(child) if type(child) is nn.BatchNorm2d else shared(child))
     return model
 

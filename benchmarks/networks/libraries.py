@@ -16,7 +16,14 @@ def smp(name: str) -> Callable[[int, int, str, bool], nn.Module]:
         if encoder not in known and not encoder.startswith("tu-"):
             raise ValueError(f"--encoder: got {encoder!r}, known: {', '.join(known)} and tu-NAME of timm")
         weights = "imagenet" if pretrained else None
-        model = getattr(library, name)(encoder, encoder_weights=weights, classes=classes)
+        try:
+            model = getattr(library, name)(encoder, encoder_weights=weights, classes=classes)
+        except (
+            KeyError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # unknown to timm, without weights, or not for this decoder
+            raise ValueError(f"--encoder {encoder}: {name} cannot be made with it ({error})") from error
         # (convolution, enlargement, activation), of which enlargement is what the loss does.
         model.segmentation_head[1] = nn.Identity()
         return model
@@ -26,8 +33,8 @@ def smp(name: str) -> Callable[[int, int, str, bool], nn.Module]:
 
 def attention_unet(classes: int, width: int, encoder: str, pretrained: bool) -> nn.Module:
     """Oktay et al. 2018 with their five scales; width: channels at the image's size, 64 there."""
-    if pretrained:
-        raise ValueError("--pretrained: attention-unet has no pretrained encoder")
+    if width < 2:
+        raise ValueError(f"--width: got {width}, expected at least 2 for --model attention-unet")
     channels = [width * 2**scale for scale in range(5)]
     return imported("monai.networks.nets").AttentionUnet(2, 3, classes, channels, [2] * 4)
 

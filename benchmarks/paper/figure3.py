@@ -15,6 +15,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.save.suffix != ".svg":
+        raise ValueError(f"--save: got {args.save}, expected a name that ends in .svg")
     if args.save.exists():
         raise ValueError(f"--save: {args.save} exists, expected a new file")
     args.save.parent.mkdir(parents=True, exist_ok=True)

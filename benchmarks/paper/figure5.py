@@ -17,7 +17,7 @@ from ..contest import LOSSES, OURS, Contestant
 from ..cost import Cost, Loss, measured
 from ..machine import Machine, machine, pick_timed
 from ..measure import Step, footprint
-from ..networks import build
+from ..networks import build, check
 from ..record import read, write
 from ..run import checked
 from ..shapes import Shape
@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> None:
     device = pick_timed(args.device)
     size, width = SIZES[device.type]
     B, H, W = args.size or size
+    for name in NETWORKS:
+        check(name, (H, W), {"size": (H, W)})
     out = console()
     with out.status("") as status:
         networks = tuple(

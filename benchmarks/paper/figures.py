@@ -18,26 +18,33 @@ GAMMAS = {2: "#3b8fd4", 5: "#1d5380"}
 
 
 def draw_classes(path: Path, runs: Sequence[Run]) -> None:
-    """Of the losses that were run most often, and of PAT at T = 20: mean, least and most."""
-    losses = {loss: found for loss, found in by_loss(runs).items() if loss.partition("(")[0] in COLOURS}
-    most = max(map(len, losses.values()), default=0)
+    """Of cross-entropy, BLV and PAT, of each the options that were run most often: mean, least and most. Instead of
+    a picture that is there, of fewer runs; none without such losses."""
+    path.unlink(missing_ok=True)
+    chosen: dict[str, list[Run]] = {}
+    for loss, found in by_loss(runs).items():
+        kind = loss.partition("(")[0]
+        if kind in COLOURS and len(found) > len(chosen.get(kind, ())):
+            chosen[kind] = found
+    if not chosen:
+        return
+    first = runs[0]
+    places = sorted(range(len(first.classes)), key=lambda i: -first.shares[i])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         panel = figure.subplots()
-        first = runs[0]
-        order = sorted(range(len(first.classes)), key=lambda i: -first.shares[i])
-        for loss, found in losses.items():
-            if len(found) < most:
-                continue
-            columns = [[100 * run.scores.iou[i] for run in found] for i in order]
+        for kind, found in chosen.items():
+            columns = [[100 * run.scores.iou[i] for run in found] for i in places]
+            label = f"{found[0].loss}, {len(found)} seeds"
             middle = [spread(column)[0] for column in columns]
-            colour = COLOURS[loss.partition("(")[0]]
-            panel.plot(range(len(order)), middle, "o-", color=colour, label=loss, linewidth=1, markersize=4)
-            panel.vlines(range(len(order)), list(map(min, columns)), list(map(max, columns)), color=colour)
-        names = [f"{first.classes[i]}\n{100 * first.shares[i]:.2g} %" for i in order]
-        panel.set_xticks(range(len(order)), names, rotation=0 if len(order) < 14 else 90)
+            panel.plot(range(len(places)), middle, "o-", color=COLOURS[kind], label=label, linewidth=1, markersize=4)
+            panel.vlines(range(len(places)), list(map(min, columns)), list(map(max, columns)), color=COLOURS[kind])
+        names = [f"{first.classes[i]}\n{100 * first.shares[i]:.2g} %" for i in places]
+        panel.set_xticks(range(len(places)), names, rotation=0 if len(places) < 14 else 90)
         panel.set(ylabel="IoU, %", ylim=(0, 100))
-        heading = f"{first.arguments['data']}, {first.arguments['model']}, {most} seeds: mean, least and most"
+        heading = (
+            f"{first.arguments['data']}, {first.arguments['model']}: mean, least and most; classes by their pixels"
+        )
         finish(figure, path, heading, (panel,))
 
 

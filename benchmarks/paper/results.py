@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..training.evaluate import Scores
+from ..training.expression import LOSSES
+
+FREE = ("evaluate", "checkpoint", "measure", "device", "out", "root")  # may differ between runs that are compared
 
 
 @dataclass(frozen=True)
@@ -54,26 +58,57 @@ def read(file: Path) -> Run:
             tuple(document["tail"]), document["device"], document["threads"], document["versions"], document["date"],
             figures["training_seconds"],
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: found no results of one loss ({error!r}), expected those of paper runs") from error
 
 
 def read_all(folder: Path) -> list[Run]:
-    return [read(file) for file in sorted(folder.glob("*.json"))]
+    """In the order of the paper's losses. ValueError where they are not of one experiment."""
+    runs = sorted(map(read, folder.glob("*.json")), key=lambda run: (order(run.loss), run.file))
+    first: dict[bool, Run] = {}
+    rates: dict[str, Run] = {}
+    for run in runs:
+        same(
+            run.arguments,
+            first.setdefault(run.swept, run).arguments,
+            folder / f"{run.file}.json",
+            ("loss", "seed", "lr"),
+        )
+        if not run.swept:
+            same(run.arguments, rates.setdefault(run.loss, run).arguments, folder / f"{run.file}.json", ("seed",))
+    return runs
+
+
+def same(found: Mapping[str, Any], expected: Mapping[str, Any], file: Path, free: Sequence[str] = ()) -> None:
+    """ValueError where arguments that may not differ do."""
+    for name in expected.keys() - {*FREE, *free}:
+        there, wanted = (list(v) if isinstance(v, tuple) else v for v in (found.get(name), expected[name]))
+        if there != wanted:
+            raise ValueError(
+                f"{file}: found a run with --{name.replace('_', '-')} {there}, expected {wanted}; other folders "
+                "(--save and --out) keep them apart"
+            )
+
+
+def order(loss: str) -> tuple[int, tuple[str | float, ...]]:
+    """That of the paper's losses; of one class by its numbers."""
+    kind = loss.partition("(")[0]
+    parts = re.split(r"(\d+\.?\d*)", loss)
+    number = LOSSES.index(kind) if kind in LOSSES else len(LOSSES)
+    return number, tuple(float(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def by_loss(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Those that were not made to find a learning rate, in the order of the catalogue."""
+    """Those that were not made to find a learning rate."""
     kept = [run for run in runs if not run.swept]
     return {loss: [run for run in kept if run.loss == loss] for loss in dict.fromkeys(run.loss for run in kept)}
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and the standard deviation of more than one."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
+    """The mean, and the standard deviation of more than one; NaN if one of them is."""
+    if not values or any(map(math.isnan, values)):
         return math.nan, None
-    return mean(known), stdev(known) if len(known) > 1 else None
+    return mean(values), stdev(values) if len(values) > 1 else None
 
 
 def _scores(figures: Mapping[str, Any]) -> Scores:

@@ -6,10 +6,11 @@ goes on from its checkpoint.
 
 import argparse
 import fcntl
+import math
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from ..training import checkpoint, train
 from ..training.arguments import add_arguments, complete, defaults, natural, positive, rate
 from ..training.expression import parse
 from . import figures
-from .results import Run, read, read_all
+from .results import read, read_all, same
 from .tables import markdown
 
 # With the paper's parameters, where ours have other defaults.
@@ -36,7 +37,6 @@ LOSSES = (
     *(f"PATLoss(temperature={t})" for t in (5, 10, 50)),
 )  # fmt: skip
 SWEPT = ("CrossEntropyLoss", "BLVLoss(sigma=0.5)", "PATLoss(temperature=20)")
-FREE = ("evaluate", "checkpoint", "measure", "device", "out", "root")  # may differ between runs that are compared
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     own.add_argument("--seeds", type=natural, nargs="+", default=[0], metavar="N", help="a run each; default 0")
     own.add_argument("--rates", type=rate, nargs="+", default=[], metavar="LR",
                      help="learning rates, of which the best on the validation images is taken")  # fmt: skip
-    own.add_argument("--sweep", nargs="+", default=SWEPT, metavar="LOSS",
-                     help=f"losses with a rate of their own ({', '.join(SWEPT)}); the others have that of the same "
-                     "class, or of the first")  # fmt: skip
+    own.add_argument("--sweep", nargs="+", default=None, metavar="LOSS",
+                     help=f"losses with a rate of their own, by default {', '.join(SWEPT)}, if there are such in "
+                     "--loss; the others have that of the same class, or of the first")  # fmt: skip
     own.add_argument("--sweep-steps", type=positive, default=None, metavar="N", help="half of --steps")
     own.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time, on as many parts of a CPU")
     parser.set_defaults(run=run)
@@ -71,48 +71,75 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if name != "run"}
     own = {name: given.pop(name) for name in ("save", "seeds", "rates", "sweep", "sweep_steps", "jobs")}
+    losses = _expressions(given.pop("loss", LOSSES))
+    save: Path = own["save"]
+    _refuse(given, own)
+    execute = partial(_execute, save=save, jobs=own["jobs"])
+
+    rates: dict[str, float] = {}
+    if own["rates"]:
+        swept = _expressions(own["sweep"] or _swept(losses))
+        steps = own["sweep_steps"] or max(1, complete(given).steps // 2)
+        sweep = {
+            (loss, lr): _planned(given | {"lr": lr, "steps": steps}, loss, own["seeds"][0], "sweep-")
+            for loss in swept
+            for lr in own["rates"]
+        }
+        execute(list(sweep.values()))
+        rates = {loss: _best(loss, [(lr, sweep[loss, lr]) for lr in own["rates"]], save) for loss in swept}
+    execute([
+        _planned(given | ({"lr": _rate(rates, loss)} if rates else {}), loss, seed)
+        for seed in own["seeds"]
+        for loss in losses
+    ])  # fmt: skip
+
+    runs = read_all(save)
+    text = markdown(runs)
+    (save / "table.md").write_text(text)
+    figures.draw_classes(save / "classes.svg", runs)
+    Console().print(text, soft_wrap=True)
+
+
+def _refuse(given: dict[str, Any], own: dict[str, Any]) -> None:
+    """ValueError on what cannot be asked for together."""
     if parallel.launched():
         raise ValueError("paper runs: got several processes by torchrun, expected one; --jobs makes runs side by side")
     if "seed" in given or "set" in given:
         raise ValueError("paper runs: got --seed or --set, expected --seeds, and options written as PATLoss(epsilon=1)")
-    losses = [str(parse(loss)) for loss in given.pop("loss", LOSSES)]
-    rates = _rates(given, own)
-    plans = [
-        _planned(given | ({"lr": _rate(rates, loss)} if rates else {}), loss, seed)
-        for seed in own["seeds"]
-        for loss in losses
-    ]
-    _execute(plans, own["save"], own["jobs"])
-    runs = read_all(own["save"])
-    text = markdown(runs)
-    (own["save"] / "table.md").write_text(text)
-    picture = own["save"] / "classes.svg"
-    picture.unlink(missing_ok=True)  # of fewer runs
-    figures.draw_classes(picture, runs)
-    Console().print(text, soft_wrap=True)
+    if own["rates"] and "lr" in given:
+        raise ValueError("paper runs: got --lr and --rates, expected one of them")
+    if own["sweep"] and not own["rates"]:
+        raise ValueError("paper runs: got --sweep without --rates, of which it finds the best")
+    for option in ("seeds", "rates"):
+        if len(set(own[option])) < len(own[option]):
+            raise ValueError(f"--{option}: got {' '.join(map(str, own[option]))}, expected each once")
+    out = Path(complete(given).out)
+    if own["save"].resolve() == out.resolve():
+        raise ValueError(f"--save: got {out}, expected another folder than --out, which holds checkpoints")
 
 
-def _rates(given: dict[str, Any], own: dict[str, Any]) -> dict[str, float]:
-    """Of each loss that is swept the learning rate with the highest mIoU on the validation images."""
-    if not own["rates"]:
-        return {}
-    steps = own["sweep_steps"] or max(1, complete(given).steps // 2)
-    plans = {
-        (str(parse(loss)), lr): _planned(
-            given | {"lr": lr, "steps": steps}, str(parse(loss)), own["seeds"][0], "sweep-"
-        )
-        for loss in own["sweep"]
-        for lr in own["rates"]
-    }
-    _execute(list(plans.values()), own["save"], own["jobs"])
-    best: dict[str, tuple[float, float]] = {}
-    for (loss, lr), plan in plans.items():
-        found = read(own["save"] / f"{plan.name}.json").validated.miou, lr
-        best[loss] = max(best.get(loss, found), found)
-    rates = {loss: lr for loss, (_, lr) in best.items()}
-    for loss, lr in rates.items():
-        Console().print(f"learning rate of {loss}: {lr:g}")
-    return rates
+def _expressions(texts: Sequence[str]) -> list[str]:
+    made = [str(parse(text)) for text in texts]
+    if len(set(made)) < len(made):
+        raise ValueError(f"--loss: got {', '.join(made)}, expected each once")
+    return made
+
+
+def _swept(losses: Sequence[str]) -> list[str]:
+    kinds = {loss.partition("(")[0] for loss in losses}
+    return [loss for loss in SWEPT if loss.partition("(")[0] in kinds] or [losses[0]]
+
+
+def _best(loss: str, plans: Sequence[tuple[float, Planned]], save: Path) -> float:
+    """The learning rate with the highest mIoU on the validation images, the smallest of several; one that made the
+    loss NaN is none."""
+    found = [(read(save / f"{plan.name}.json").validated.miou, -lr) for lr, plan in plans]
+    known = [pair for pair in found if not math.isnan(pair[0])]
+    if not known:
+        raise ValueError(f"--rates: {loss} came to NaN at all of them, expected a smaller one")
+    lr = -max(known)[1]
+    Console().print(f"learning rate of {loss}: {lr:g}")
+    return lr
 
 
 def _rate(rates: dict[str, float], loss: str) -> float:
@@ -123,16 +150,23 @@ def _rate(rates: dict[str, float], loss: str) -> float:
 
 
 def _planned(given: dict[str, Any], loss: str, seed: int, prefix: str = "") -> Planned:
-    arguments = {"measure": False} | given | {"loss": (loss,), "seed": seed}
-    args = complete(arguments)
+    args = complete({"measure": False} | given | {"loss": (loss,), "seed": seed})
     name = "".join(c if c.isalnum() or c in "=.+-_" else "_" for c in loss.replace(" ", "").rstrip(")"))
     return Planned(f"{prefix}{name}-lr={args.lr:g}-seed={seed}", vars(args))
 
 
 def _execute(plans: Sequence[Planned], save: Path, jobs: int) -> None:
-    """Those that are not there yet."""
+    """Those that are not there yet; ValueError before the first, if others are there that do not belong with them."""
     save.mkdir(parents=True, exist_ok=True)
-    waiting = [plan for plan in plans if not _done(plan, save)]
+    swept = plans[0].name.startswith("sweep-")
+    rates = {plan.arguments["loss"]: plan.arguments for plan in plans}
+    for found in read_all(save):
+        if found.swept == swept:
+            file = save / f"{found.file}.json"
+            same(found.arguments, plans[0].arguments, file, ("loss", "seed", "lr"))
+            if not swept and (found.loss,) in rates:
+                same(found.arguments, rates[(found.loss,)], file, ("loss", "seed"))
+    waiting = [plan for plan in plans if not (save / f"{plan.name}.json").exists()]
     threads = max(1, torch.get_num_threads() // jobs)
     one = partial(_one, save=save, threads=threads, quiet=jobs > 1)
     for name in track(_each(one, waiting, jobs), "runs", len(waiting), disable=jobs == 1):
@@ -144,20 +178,24 @@ def _each(function: Callable[[Planned], str], plans: Sequence[Planned], jobs: in
         yield from map(function, plans)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(function, plan) for plan in plans]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(function, plan) for plan in plans]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # those that have not begun
+            raise
 
 
 def _one(plan: Planned, save: Path, threads: int, quiet: bool) -> str:
     torch.set_num_threads(threads)
     args = argparse.Namespace(**plan.arguments)
-    folder = Path(args.out) / plan.name
+    folder = Path(args.out) / save.name / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     with _held(folder):
         saved: dict[str, Any] = {}
         if (folder / checkpoint.NAME).is_file():
             saved = checkpoint.read(folder)
-            _same(saved["arguments"], plan, folder / checkpoint.NAME)
+            same(saved["arguments"], plan.arguments, folder / checkpoint.NAME)
         train(args, folder, saved, quiet=quiet)
         shutil.copyfile(folder / "results.json", save / f"{plan.name}.tmp")
         (save / f"{plan.name}.tmp").replace(save / f"{plan.name}.json")
@@ -175,25 +213,3 @@ def _held(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder}: another process is training there; wait for it, or end it") from error
     finally:
         os.close(descriptor)
-
-
-def _done(plan: Planned, save: Path) -> bool:
-    file = save / f"{plan.name}.json"
-    if not file.exists():
-        return False
-    found: Run = read(file)
-    _same(found.arguments, plan, file)
-    return True
-
-
-def _same(found: Mapping[str, Any], plan: Planned, file: Path) -> None:
-    """ValueError where a run that is there was another one."""
-    for name, value in plan.arguments.items():
-        plain = list(value) if isinstance(value, tuple) else value
-        there = found.get(name)
-        there = list(there) if isinstance(there, tuple) else there
-        if name not in FREE and there != plain:
-            option = name.replace("_", "-")
-            raise ValueError(
-                f"{file}: found a run with --{option} {there}, expected {plain}; another --save keeps them apart"
-            )

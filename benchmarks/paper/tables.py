@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from ..training.evaluate import Scores
 from .results import Run, by_loss, spread
 
-ORDER = ("CrossEntropyLoss", "FocalLoss", "ClassBalancedLoss", "ClassBalancedFocalLoss", "BalancedSoftmaxLoss",
-         "LDAMLoss", "BLVLoss", "PATLoss")  # fmt: skip
 SHOWN: dict[str, Callable[[Scores], float]] = {
     "mIoU": lambda s: s.miou,
     "tail": lambda s: s.tail_miou,
@@ -18,7 +16,9 @@ SHOWN: dict[str, Callable[[Scores], float]] = {
 
 def markdown(runs: Sequence[Run]) -> str:
     """Losses by their scores, classes by their IoU, and how the learning rates were found."""
-    losses = dict(sorted(by_loss(runs).items(), key=lambda item: _order(item[0])))
+    losses = by_loss(runs)
+    if not losses:
+        raise ValueError("found no run, expected some besides those of a sweep")
     parts = [_heading(runs), _scores(losses), _classes(losses)]
     swept = [run for run in runs if run.swept]
     if swept:
@@ -66,17 +66,10 @@ def _sweep(runs: Sequence[Run]) -> str:
         _line(("", *(f"{lr:g}" for lr in rates))),
         _line("---" for _ in range(1 + len(rates))),
     ]
-    for loss in sorted({run.loss for run in runs}, key=_order):
+    for loss in dict.fromkeys(run.loss for run in runs):
         found = {run.arguments["lr"]: run.validated.miou for run in runs if run.loss == loss}
         lines.append(_line((f"`{loss}`", *(_percent([found[lr]]) if lr in found else "-" for lr in rates))))
     return "\n".join(lines) + "\n"
-
-
-def _order(loss: str) -> tuple[int, float | str]:
-    """That of the catalogue; of PAT by temperature."""
-    kind, _, options = loss.partition("(")
-    number = options.rstrip(")").rpartition("=")[2]
-    return ORDER.index(kind) if kind in ORDER else len(ORDER), float(number) if kind == "PATLoss" and number else 0.0
 
 
 def _percent(values: Iterable[float], with_spread: bool = True) -> str:

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from .. import parallel
 from ..datasets import load
+from ..datasets.catalogue import chosen
 from ..machine import pick
 from . import checkpoint, report
 from .arguments import add_arguments, complete, defaults
-from .comparison import compare
+from .comparison import compare, rehearse
 from .log import write_losses
 from .outcome import Outcome
 from .picture import draw
@@ -42,12 +43,12 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
         raise ValueError(f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the processes")
     device = pick(parallel.own_device(args.device))
     root = Path(args.root) if args.root else None
+    rehearse(args, len(chosen(args.data, root, args.classes).classes.names))
     data = load(args.data, root, args.size, args.seed, classes=args.classes, kept=Path(args.out), quiet=quiet)
-    classes = len(data.classes.names)
-    if saved and saved["classes"] != classes:
+    if saved and saved["data"] != data.summary():
         raise ValueError(
-            f"{folder}/{checkpoint.NAME}: found a network of {saved['classes']} classes, expected {classes}, "
-            f"those of {args.data}"
+            f"{folder}/{checkpoint.NAME}: found a training on {saved['data']}, expected {data.summary()}, those of "
+            f"{args.data} now"
         )
     if parallel.rank() > 0:
         folder = None  # the other processes neither write nor print

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from .. import networks
+from ..datasets import VOID
 from ..datasets.catalogue import SETS
 from ..networks import NETWORKS
 from .expression import LOSSES, parse
@@ -35,9 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--encoder", metavar="NAME", help="of segmentation_models_pytorch; default resnet34")
     network.add_argument("--pretrained", action="store_true", help="the encoder's ImageNet weights (a download)")
     loss = parser.add_argument_group("loss")
-    loss.add_argument("--loss", nargs="+", metavar="LOSS", help=f"one after the other: {', '.join(LOSSES)}; PATLoss"
-                      "(temperature=5); SegmentationLoss(Focal(2), Variation(0.5), MaskSize())")  # fmt: skip
-    loss.add_argument("--set", nargs="+", metavar="[LOSS.]NAME=VALUE", help="options of the losses, such as gamma=3")
+    loss.add_argument("--loss", nargs="+", action="extend", metavar="LOSS",
+                      help=f"one after the other: {', '.join(LOSSES)}; PATLoss(temperature=5); "
+                      "SegmentationLoss(Focal(2), Variation(0.5), MaskSize())")  # fmt: skip
+    loss.add_argument("--set", nargs="+", action="extend", metavar="[LOSS.]NAME=VALUE",
+                      help="options of the losses, such as PATLoss.temperature=5")  # fmt: skip
     steps = parser.add_argument_group("training")
     steps.add_argument("--steps", type=positive, metavar="N", help="training steps for each loss")
     steps.add_argument("--batch", type=positive, metavar="N", help="images in a step, over all processes")
@@ -75,7 +78,11 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
     if args.scale[0] > args.scale[1]:
         raise ValueError(f"--scale: got {args.scale[0]:g} {args.scale[1]:g}, expected the smaller first")
     for size in (args.size, args.crop or args.size):
-        networks.check(args.model, size, args.width)
+        networks.check(args.model, size, given)
+    if args.data == "scenes" and args.root is not None:
+        raise ValueError(f"--root: got {args.root}, expected none: scenes are drawn; --data camvid reads one")
+    if args.classes is not None and not 2 <= args.classes < VOID:
+        raise ValueError(f"--classes: got {args.classes}, expected 2 to {VOID - 1}")
     expressions = [str(parse(text, args.set)) for text in args.loss]
     if len(set(expressions)) < len(expressions):
         raise ValueError(f"--loss: got {', '.join(expressions)}, expected each once")

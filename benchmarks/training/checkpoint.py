@@ -12,6 +12,7 @@ import torch
 
 FORMAT = 2
 NAME = "checkpoint.pt"
+CONTENTS = ("arguments", "data", "outcomes", "training")
 PARTIAL = NAME + ".tmp"
 
 
@@ -43,9 +44,12 @@ def read(folder: Path) -> dict[str, Any]:
         except Exception as error:  # whichever the bytes lead torch.load to
             size = path.stat().st_size
             raise ValueError(f"{path}: found {size} bytes that torch.load cannot read, {expected}") from error
-    if not isinstance(state, dict) or "format" not in state:
+    missing = {"format", *CONTENTS} - set(state) if isinstance(state, dict) else {"format"}
+    if "format" in missing:
         raise ValueError(f"{path}: found a {type(state).__name__} without a format number, {expected}")
     if state["format"] != FORMAT:
         raise ValueError(f"{path}: found format {state['format']}, {expected}")
+    if missing:
+        raise ValueError(f"{path}: found none of {', '.join(sorted(missing))}, {expected}")
     (folder / PARTIAL).unlink(missing_ok=True)
     return state

@@ -11,10 +11,10 @@ from rich.console import Console
 from torch import Tensor
 
 from ..cost import Cost, costs, disagreement
-from ..datasets import Data
+from ..datasets import VOID, Data
 from ..datasets.augmentation import Augmentation
 from ..networks import NETWORKS, build, normalise
-from ..parallel import launched
+from ..parallel import launched, rank, size
 from . import checkpoint
 from .batches import Batches
 from .evaluate import Judge, Scores
@@ -47,16 +47,30 @@ def compare(
             args,
             device,
         )
+        torch.manual_seed(args.seed + rank())  # dropout: of other images in each process
         if unfinished is not None:
             training.load_state_dict(unfinished)
             unfinished = None
-        judge = Judge(training.model, _criterion(expression, data, args, device), device)
+        judge = Judge(training.model, _criterion(expression, data, args, device), device, args.batch // size())
         note = partial(_note, folder, data, args, outcomes, training, judge, str(expression))
         save = partial(_save, folder, data, args, outcomes, training)
         fit(training, args, note=note, save=save, name=expression.name, console=console)
         if folder is not None:
             outcomes.append(_outcome(expression, training, judge, data, args))
     return outcomes
+
+
+def rehearse(args: Namespace, classes: int) -> None:
+    """ValueError if network or losses cannot be made: before the data are read, which can take minutes."""
+    build(args.model, classes, args.width, args.encoder, pretrained=False)
+    logits, labels = torch.zeros(1, classes, 2, 2), torch.full((1, 2, 2), VOID)
+    for text in args.loss:
+        expression = parse(text, args.set)
+        try:
+            expression.build(class_counts=[1] * classes)(logits, labels)
+        except ValueError as error:
+            message = str(error)
+            raise ValueError(message if message.startswith("--loss") else f"--loss {expression}: {message}") from error
 
 
 def _criterion(expression: Expression, data: Data, args: Namespace, device: torch.device, shared: bool = False) -> Any:
@@ -94,7 +108,7 @@ def _save(folder: Path | None, data: Data, args: Namespace, outcomes: list[Outco
     # Every process makes the state, as the losses in it are averaged over them.
     state = {
         "arguments": vars(args),
-        "classes": len(data.classes.names),
+        "data": data.summary(),
         "outcomes": [asdict(outcome) for outcome in outcomes],
         "training": training.state_dict(),
     }
@@ -107,7 +121,7 @@ def _outcome(expression: Expression, training: Training, judge: Judge, data: Dat
     ours, theirs, difference = _measured(expression, training, data, args) if args.measure else (None, None, None)
     return Outcome(
         name=str(expression),
-        scores=validated if data.test is None else judge.scores(data.test, data.tail),
+        scores=validated if data.judged is data.val else judge.scores(data.judged, data.tail),
         validated=validated,
         ours=ours,
         eager=theirs,
@@ -140,6 +154,6 @@ def _example(training: Training, data: Data, args: Namespace) -> tuple[Tensor, T
     images, labels = next(_batches(data, args))
     # The network's running statistics stay as they are, and no other process is waited for.
     training.model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), training.autocast():
         logits = training.model(normalise(images.to(training.device)))
     return logits.requires_grad_(), labels.to(training.device, torch.int64)

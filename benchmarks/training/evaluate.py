@@ -16,7 +16,8 @@ from .batches import POOL
 
 @dataclass(frozen=True)
 class Scores:
-    """iou: of each class, NaN where a class neither occurs nor is predicted; the means leave those out.
+    """iou: of each class, NaN where a class neither occurs nor is predicted; the means leave those out. All are NaN
+    where the loss is not finite.
 
     dice_error: 1 - the mean Dice coefficient. loss_by_class: the mean over batches of images; the sum is the loss.
     """
@@ -31,9 +32,9 @@ class Scores:
 
 
 class Judge:
-    """Predictions of a network, a loss and metrics at the labels' size, in one pass over the logits."""
+    """Predictions of a network, a loss and metrics at the labels' size, in one pass over the logits. In float32."""
 
-    def __init__(self, model: nn.Module, criterion: SegmentationLoss, device: torch.device, batch: int = 8) -> None:
+    def __init__(self, model: nn.Module, criterion: SegmentationLoss, device: torch.device, batch: int) -> None:
         self.model = model
         self.criterion = criterion
         self.device = device
@@ -49,6 +50,9 @@ class Judge:
             parts.append(stats._replace(loss=stats.loss * (len(labels) / len(split))))
         self.criterion.train()
         stats = Statistics(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        if not stats.loss.isfinite().all():
+            # A network that diverged: its logits are nan, which would count as predictions of the first class.
+            stats = stats._replace(correct=stats.correct - (1 << 44))
         iou, mean = metrics.iou(stats)
         return Scores(
             iou=tuple(iou.tolist()),

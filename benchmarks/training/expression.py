@@ -61,11 +61,10 @@ def parse(text: str, settings: Sequence[str] = ()) -> Expression:
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name) or call.func.id not in KNOWN:
         raise ValueError(f"--loss: got {text!r}, expected {expected}")
-    found: dict[str, str] = {}
-    for keyword in call.keywords:
-        if keyword.arg is None:
-            raise ValueError(f"--loss: got {text!r}, expected names for its options, not **")
-        found[keyword.arg] = ast.unparse(keyword.value)
+    try:
+        found = {name: ast.unparse(value) for name, value in _named(call).items()}
+    except ValueError as error:
+        raise ValueError(f"--loss: {error}") from error
     for setting in settings:
         name, equals, value = setting.partition("=")
         loss, dot, option = name.rpartition(".")
@@ -98,6 +97,14 @@ def rival(expression: Expression, counts: Tensor, align_corners: bool) -> Loss |
     return loss
 
 
+def _named(call: ast.Call) -> dict[str, ast.expr]:
+    """Its options by name."""
+    names = [keyword.arg for keyword in call.keywords]
+    if None in names or len(set(names)) < len(names):
+        raise ValueError(f"got {ast.unparse(call)!r}, expected each option once, by its name")
+    return {str(keyword.arg): keyword.value for keyword in call.keywords}
+
+
 def _evaluated(text: str) -> Any:
     try:
         node = ast.parse(text, mode="eval").body
@@ -109,7 +116,7 @@ def _evaluated(text: str) -> Any:
 def _value(node: ast.expr) -> Any:
     """A literal, a part of a loss such as ``Focal(2)``, or a word."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PARTS:
-        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
+        named = {name: _value(value) for name, value in _named(node).items()}
         return PARTS[node.func.id](*map(_value, node.args), **named)
     if isinstance(node, ast.Tuple):
         return tuple(map(_value, node.elts))

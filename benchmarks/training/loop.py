@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..cost import Loss
 from ..networks import normalise
-from ..parallel import average, launched
+from ..parallel import average, gather, launched, rank
 from .batches import Batches
 from .schedule import share_of_rate
 
@@ -51,8 +51,8 @@ class Training:
 
     def step(self) -> None:
         images, labels = (part.to(self.device) for part in next(self.batches))
-        with torch.autocast(self.device.type, self.amp, enabled=self.amp != torch.float32):
-            logits = self.network(normalise(images))
+        with self.autocast():
+            logits = self._logits(normalise(images))
         value = self.loss(logits, labels)
         self.optimizer.zero_grad()
         for group in self.optimizer.param_groups:
@@ -61,6 +61,20 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self._unread.append(value.detach())
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.amp, enabled=self.amp != torch.float32)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        try:
+            return self.network(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"--batch: got {len(images)} image in a process, whose features of 1 x 1 have nothing to be normalised "
+                "over; expected 2 or more, or larger images"
+            ) from error
 
     @property
     def rate(self) -> float:
@@ -77,17 +91,18 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         parts = {name: getattr(self, name).state_dict() for name in STATES}
-        # Those of one process are those of all: each seeds them and draws from them alike.
-        generators = {name: source.get_rng_state() for name, source in _generators(self.device).items()}
+        generators = gather({name: source.get_rng_state() for name, source in _generators(self.device).items()})
         numbers = {"losses": self.losses(), "log": self.log, "seconds": self.seconds}
         return {**parts, "generators": generators, **numbers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in STATES:
             getattr(self, name).load_state_dict(state[name])
+        # Of another number of processes there are not enough, and the first's serve.
+        generators = state["generators"][rank() if len(state["generators"]) > rank() else 0]
         for name, source in _generators(self.device).items():
-            if name in state["generators"]:
-                source.set_rng_state(state["generators"][name])
+            if name in generators:
+                source.set_rng_state(generators[name])
         self._read, self.log, self.seconds = state["losses"], state["log"], state["seconds"]
 
 

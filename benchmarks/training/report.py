@@ -58,7 +58,7 @@ def table(data: Data, outcomes: Sequence[Outcome]) -> Table:
         caption += f"; ours and eager torch have the same gradient within {max(differences):.0e} of the largest"
     measured = any(o.ours for o in outcomes)
     result = Table(title="Same network, weights, batches and steps", caption=caption if measured else None)
-    result.add_column(f"IoU of the {'validation' if data.test is None else 'test'} images, %")
+    result.add_column(f"IoU of the {'validation' if data.judged is data.val else 'test'} images, %")
     result.add_column("pixels, %", justify="right")
     for outcome in outcomes:
         result.add_column(outcome.name, justify="right")
@@ -111,7 +111,7 @@ def write(path: Path, data: Data, outcomes: Sequence[Outcome], args: argparse.Na
         "versions": {"python": platform.python_version(), "pat_triton": pat_triton.__version__}
         | {name: version(name) for name in ("torch", "triton", "numpy")},
         "arguments": {name: value for name, value in vars(args).items() if name not in PLACES},
-        "judged_on": "val" if data.test is None else "test",
+        "judged_on": "val" if data.judged is data.val else "test",
         "images": {"train": len(data.train), "val": len(data.val), "test": len(data.test) if data.test else 0},
         "training_pixels": dict(zip(names, data.counts.tolist(), strict=True)),
         "tail": [name for name, tail in zip(names, data.tail.tolist(), strict=True) if tail],

@@ -74,32 +74,28 @@ class Loss(nn.Module):
         weight: a factor of each pixel, (B, H, W). avg_factor: what the sum is divided by instead of a mean's own
         number. reduction_override: "none", "mean" or "sum". ignore_index: the head's.
         """
-        loss, _ = self._called(pred, target, weight, avg_factor, reduction_override, ignore_index, stats=False)
-        return loss
+        averaged = self._told(avg_factor, reduction_override, ignore_index)
+        loss = self.criterion(pred, target, pixel_weight=weight)
+        return loss / avg_factor if averaged else loss
 
     def with_statistics(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
+        self, pred: Tensor, target: Tensor, ignore_index: int, align_corners: bool
     ) -> tuple[Tensor, Statistics]:
+        """pred (B, L, h, w) of any size."""
+        self._told(None, None, ignore_index)
         self.criterion.align_corners = align_corners
-        loss, stats = self._called(pred, target, weight, None, None, ignore_index, stats=True)
-        assert stats is not None
-        return loss, stats
+        return self.criterion(pred, target, return_stats=True)
 
-    def _called(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None, avg_factor: float | Tensor | None,
-        reduction_override: str | None, ignore_index: int | None, stats: bool,
-    ) -> tuple[Tensor, Statistics | None]:  # fmt: skip
-        reduction: Any = reduction_override or self.reduction
+    def _told(self, avg_factor: Any, reduction_override: Any, ignore_index: int | None) -> bool:
+        """The options of this call; whether its sum is to be divided."""
+        reduction = reduction_override or self.reduction
         if avg_factor is not None and reduction == "sum":
             raise ValueError("avg_factor: got one for reduction='sum', expected none: it divides a mean")
         averaged = avg_factor is not None and reduction == "mean"
         self.criterion.reduction = "sum" if averaged else reduction
         if ignore_index is not None:
             self.criterion.ignore_index = ignore_index
-        loss, counted = self.criterion(pred, target, return_stats=True, pixel_weight=weight) if stats else (
-            self.criterion(pred, target, pixel_weight=weight), None
-        )  # fmt: skip
-        return loss / avg_factor if averaged else loss, counted
+        return averaged
 
 
 class FusedResize:
@@ -114,14 +110,15 @@ class FusedResize:
         losses: dict[str, Tensor] = {}
         accuracy = full = None
         for part in parts:
+            name = str(part.loss_name)
             if isinstance(part, Loss):
-                loss, stats = part.with_statistics(seg_logits, labels, None, self.ignore_index, self.align_corners)
+                loss, stats = part.with_statistics(seg_logits, labels, self.ignore_index, self.align_corners)
                 accuracy = _accuracy(stats) if accuracy is None else accuracy
             else:
                 if full is None:
                     full = resize(seg_logits, size=labels.shape[1:], mode="bilinear", align_corners=self.align_corners)
                 loss = part(full, labels, weight=None, ignore_index=self.ignore_index)
-            losses[part.loss_name] = losses[part.loss_name] + loss if part.loss_name in losses else loss
+            losses[name] = losses[name] + loss if name in losses else loss
         assert accuracy is not None
         return losses | {"acc_seg": accuracy}
 
