@@ -18,11 +18,8 @@ def smp(name: str) -> Callable[[int, int, str, bool], nn.Module]:
         weights = "imagenet" if pretrained else None
         try:
             model = getattr(library, name)(encoder, encoder_weights=weights, classes=classes)
-        except (
-            KeyError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # unknown to timm, without weights, or not for this decoder
+        except (KeyError, RuntimeError, ValueError) as error:
+            # Unknown to timm, without weights of that kind, or not for this decoder.
             raise ValueError(f"--encoder {encoder}: {name} cannot be made with it ({error})") from error
         # (convolution, enlargement, activation), of which enlargement is what the loss does.
         model.segmentation_head[1] = nn.Identity()

@@ -140,12 +140,16 @@ def _measured(
     ours = _criterion(expression, data, args, training.device)
     theirs = rival(expression, data.counts.to(training.device), ours.align_corners)
     logits, target = _example(training, data, args)
-    rivals = {"ours": ours} | ({"eager": theirs} if theirs else {})
-    measured = costs(rivals, logits, target)
     if theirs is None:
-        return measured["ours"], None, None
+        return costs({"ours": ours}, logits, target)["ours"], None, None
+
+    def eager(z: Tensor, y: Tensor) -> Tensor:
+        with training.autocast():
+            return theirs(z, y)
+
+    measured = costs({"ours": ours, "eager": eager}, logits, target)
     # BLV's noise is another draw.
-    difference = None if expression.name == "BLVLoss" else disagreement(ours, theirs, logits, target)
+    difference = None if expression.name == "BLVLoss" else disagreement(ours, eager, logits, target)
     return measured["ours"], measured["eager"], difference
 
 
