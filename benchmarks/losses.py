@@ -6,7 +6,7 @@ from pathlib import Path
 from .case import DTYPES
 from .contest import RIVALS
 from .machine import machine, pick_timed
-from .record import write
+from .record import refuse_taken, write
 from .run import run
 from .shapes import SHAPES, quarter, resolve
 from .table import console, show
@@ -37,8 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def contest(args: argparse.Namespace) -> None:
-    if args.save is not None and args.save.exists():
-        raise ValueError(f"--save: {args.save} exists, expected a new file")
+    refuse_taken(args.save)
     device = pick_timed(args.device)
     name, shape = resolve(args.shape, device)
     source = tuple(args.source or quarter(shape)) if args.job == "upsample" else shape[2:]

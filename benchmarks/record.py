@@ -68,6 +68,12 @@ class Growth:
 T = TypeVar("T")
 
 
+def refuse_taken(path: Path | None) -> None:
+    """ValueError before the work that would end in a file that is there."""
+    if path is not None and path.exists():
+        raise ValueError(f"--save: {path} exists, expected a new file")
+
+
 def write(path: Path, record: Any) -> None:
     """A dataclass, to a file that must not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,14 @@ def poison(monkeypatch, request):
         monkeypatch.setattr(owner, name, _poisoned(getattr(owner, name)))
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def job(monkeypatch, capsys):
     """``python -m benchmarks`` with these arguments: its exit status and what it printed."""

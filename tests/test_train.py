@@ -26,6 +26,8 @@ from benchmarks.training.arguments import complete
 from benchmarks.training.batches import Batches
 from benchmarks.training.loop import Training
 
+# As in the other processes: another number of threads adds in another order.
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent
 KILLED = str(ROOT / "tests" / "killed.py")
 LOSSES = ("CrossEntropyLoss", "PATLoss")
@@ -35,15 +37,6 @@ TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 @pytest.fixture(autouse=True)
 def poison():
     """The models are not ours to poison: pooling and batch norm of torch itself use empty memory."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As in the other processes: another number of threads adds in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

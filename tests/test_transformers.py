@@ -8,6 +8,8 @@ from torch.utils.data import Dataset
 
 import pat_triton
 
+# Of small tensors threads only wait for each other.
+pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES, SIZE = 5, 32
 
 
@@ -22,15 +24,6 @@ def integration():
 @pytest.fixture(autouse=True)
 def poison():
     """The models are not ours to poison."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Of small tensors threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Scenes(Dataset):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..record import refuse_taken
 from .figures import draw_weights
 
 
@@ -17,8 +18,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     if args.save.suffix != ".svg":
         raise ValueError(f"--save: got {args.save}, expected a name that ends in .svg")
-    if args.save.exists():
-        raise ValueError(f"--save: {args.save} exists, expected a new file")
+    refuse_taken(args.save)
     args.save.parent.mkdir(parents=True, exist_ok=True)
     draw_weights(args.save)
     Console().print(f"picture: {args.save}", soft_wrap=True)

@@ -18,7 +18,7 @@ from ..cost import Cost, Loss, measured
 from ..machine import Machine, machine, pick_timed
 from ..measure import Step, footprint
 from ..networks import build, check
-from ..record import read, write
+from ..record import read, refuse_taken, write
 from ..run import checked
 from ..shapes import Shape
 from ..table import console
@@ -77,8 +77,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.save is not None and args.save.exists():
-        raise ValueError(f"--save: {args.save} exists, expected a new file")
+    refuse_taken(args.save)
     device = pick_timed(args.device)
     size, width = SIZES[device.type]
     B, H, W = args.size or size

@@ -8,7 +8,7 @@ from rich.table import Table
 from ..case import DTYPES
 from ..contest import OURS
 from ..machine import machine, pick_timed
-from ..record import Growth, Record, write
+from ..record import Growth, Record, refuse_taken, write
 from ..run import run as measure
 from ..shapes import SHAPES, resolve
 from ..table import console, place
@@ -29,8 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.save is not None and args.save.exists():
-        raise ValueError(f"--save: {args.save} exists, expected a new file")
+    refuse_taken(args.save)
     device = pick_timed(args.device)
     name, (B, L, H, W) = resolve(args.shape, device)
     if 2 * L > 255:
