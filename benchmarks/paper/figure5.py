@@ -33,7 +33,7 @@ NETWORK = "network"
 COLUMNS = ["loss", "", "ms", "% of time", "step, MiB", "added, MiB", "% of memory"]
 CAPTION = (
     "ms: the loss, forward and backward; % of time: of network and loss together; step: most alive at once in forward "
-    "and backward of both; added: by the loss to the network's own, and its share"
+    "and backward of both; added: by the loss to the network's own peak (0 where the step's is lower or the same), and its share"
 )
 
 
@@ -160,7 +160,7 @@ def title(network: Shares) -> str:
 
 
 def cells(network: Shares, part: Share) -> list[str]:
-    added = part.step_bytes - network.alone.bytes
+    added = max(0, part.step_bytes - network.alone.bytes)
     return [
         part.loss if part.contestant in OURS else "",
         "ours" if part.contestant in OURS else part.contestant,

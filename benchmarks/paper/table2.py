@@ -20,7 +20,7 @@ BUDGET = 0.5  # seconds of timing for each contestant
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser("table2", help="bytes and time of every loss, and what twice the size does to them")
     parser.add_argument(
-        "--shape", nargs="+", default=["nyu"], metavar="NAME | B L H W", help=f"one of {', '.join(SHAPES)}"
+        "--shape", nargs="+", default=["camvid"], metavar="NAME | B L H W", help=f"one of {', '.join(SHAPES)}"
     )
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the logits")
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
