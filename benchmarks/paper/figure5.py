@@ -33,7 +33,7 @@ NETWORK = "network"
 COLUMNS = ["loss", "", "ms", "% of time", "step, MiB", "added, MiB", "% of memory"]
 CAPTION = (
     "ms: the loss, forward and backward; % of time: of network and loss together; step: most alive at once in forward "
-    "and backward of both; added: by the loss to the network's own peak (0 where the step's is lower or the same), and its share"
+    "and backward of both; added: by the loss to the network's own peak (0 if the step's is no higher), and its share"
 )
 
 
