@@ -88,7 +88,7 @@ def test_every_loss_is_registered_and_summed(mmseg):
 
 
 def test_several_losses_of_both_kinds():
-    """Ours first, one of mmsegmentation's on full-size logits, and two of one name, which are added."""
+    """One of mmsegmentation's on full-size logits, before ours or after, and two of one name, which are added."""
     parts = [
         {"type": "FusedPATLoss", "loss_weight": 0.5},
         {"type": "DiceLoss"},
@@ -97,6 +97,9 @@ def test_several_losses_of_both_kinds():
     together = lost(built("FusedFCNHead", parts))[0]
     alone = [lost(built("FCNHead", part))[0] for part in parts]
     assert list(together) == ["loss_pat", "loss_dice", "acc_seg"]
+    torch.testing.assert_close(
+        lost(built("FusedFCNHead", parts[1::-1]))[1], alone[0]["loss_pat"] + alone[1]["loss_dice"]
+    )
     torch.testing.assert_close(together["loss_pat"], alone[0]["loss_pat"] + alone[2]["loss_pat"], rtol=1e-5, atol=0)
     torch.testing.assert_close(together["loss_dice"], alone[1]["loss_dice"])
 

@@ -103,7 +103,7 @@ class FusedResize:
 
     def loss_by_feat(self: Any, seg_logits: Tensor, batch_data_samples: Any) -> dict[str, Tensor]:
         parts = self.loss_decode if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
-        if self.sampler is not None or not isinstance(parts[0], Loss):
+        if self.sampler is not None or not any(isinstance(part, Loss) for part in parts):
             # A sampler looks at logits of full size; without a loss of ours there is nothing to gain.
             return super().loss_by_feat(seg_logits, batch_data_samples)  # type: ignore[misc]
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
