@@ -21,6 +21,7 @@ LIBRARY = {
     "attention-unet": "monai",
     **dict.fromkeys(("unet", "unet++", "deeplabv3", "deeplabv3+", "segformer"), "segmentation_models_pytorch"),
 }
+ENCODER = "mobilenet_v2"  # of few weights, which are written after every loss
 RATIO = {"pyramid": 4, "deeplabv3": 8, "deeplabv3+": 4, "segformer": 4}  # of the image's size to the logits'
 
 
@@ -38,12 +39,12 @@ def model(request):
 
 def built(model, classes=5, seed=0):
     torch.manual_seed(seed)
-    return networks.build(model, classes, 4 if NETWORKS[model].width else None, "resnet18", False)
+    return networks.build(model, classes, 4 if NETWORKS[model].width else None, ENCODER, False)
 
 
 def test_two_steps_with_every_loss(model, job, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.datasets.NUMBER_OF_SCENES", {"train": 4, "val": 2})
-    slim = ("--width", 4) if NETWORKS[model].width else ("--encoder", "resnet18")
+    slim = ("--width", 4) if NETWORKS[model].width else ("--encoder", ENCODER)
     code, out = job(
         "train", "--model", model, *slim, "--loss", *LOSSES, "--size", 64, 64, "--steps", 2, "--evaluate", 1,
         "--no-measure", "--out", tmp_path,
@@ -79,7 +80,7 @@ def test_the_loss_resizes_as_the_head_would(name):
     import segmentation_models_pytorch as smp
 
     whole = {"deeplabv3": smp.DeepLabV3, "deeplabv3+": smp.DeepLabV3Plus, "segformer": smp.Segformer}[name]
-    theirs = whole("resnet18", encoder_weights=None, classes=5).eval()
+    theirs = whole(ENCODER, encoder_weights=None, classes=5).eval()
     ours = built(name).eval()
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(1, 3, 64, 96)

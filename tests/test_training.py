@@ -144,6 +144,7 @@ def test_the_test_images_are_judged(job, tmp_path):
     [
         (("--loss", "PATLoss(ignore_index=3)"), "--loss PATLoss(ignore_index=3): ignore_index: 3 is one of the 12"),
         (("--loss", "BLVLoss(class_counts=[1, 2])"), "--loss BLVLoss(class_counts=[1, 2]): class_counts: "),
+        (("--device", "meta"), "--device: got 'meta', expected a device that computes"),
         (("--model", "attention-unet", "--width", 1), "--width: got 1, expected at least 2 for --model attention-unet"),
     ],
 )

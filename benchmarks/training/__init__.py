@@ -42,6 +42,8 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
     if args.batch % parallel.size():
         raise ValueError(f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the processes")
     device = pick(parallel.own_device(args.device))
+    if device.type == "meta":
+        raise ValueError("--device: got 'meta', expected a device that computes")
     root = Path(args.root) if args.root else None
     rehearse(args, len(chosen(args.data, root, args.classes).classes.names))
     data = load(args.data, root, args.size, args.seed, classes=args.classes, kept=Path(args.out), quiet=quiet)
