@@ -27,8 +27,9 @@ options="-v --strict-markers"
 if has xdist; then options+=" -n 8 --dist loadscope"; fi
 tests=("$python" -m pytest -o "addopts=$options" --ignore tests/test_machine_code.py)
 without() { for file in "$@"; do tests+=(--ignore "tests/test_$file.py"); done; }
-if ! { has PIL && has matplotlib && has rich; }; then without benchmarks datasets errors expressions harness networks paper_runs records train; fi
+if ! { has PIL && has matplotlib && has rich; }; then without benchmarks counts datasets errors expressions harness networks paper_runs records train training; fi
 if ! has hypothesis; then without fuzz; fi
+if ! has flit_core; then without wheel; fi
 
 part machine 20 "$python" -c 'import torch, triton; print(torch.__version__, triton.__version__, torch.cuda.get_device_properties(0))'
 part cuda-only 70 "${tests[@]}" -k "no_host_sync or 2_to_the_31 or not_the_current_one or on_a_gpu or cuda_graph"

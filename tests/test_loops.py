@@ -28,20 +28,24 @@ def expected(logits, labels):
     return F.cross_entropy(logits, labels, ignore_index=255)
 
 
+@pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("name", ["DeepLabV3Plus", "FPN", "Segformer", "Unet"])
-def test_smp(name):
-    """Its heads enlarge with align_corners=True; without the enlargement the loss does the same."""
+def test_smp(name, align_corners):
+    """Its heads enlarge, with align_corners=True unless changed; without that the loss does the same."""
     needed("segmentation_models_pytorch")
     import segmentation_models_pytorch as smp
 
     torch.manual_seed(0)
     images, labels = batch()
     model = getattr(smp, name)("resnet18", encoder_weights=None, classes=CLASSES).eval()
+    if name != "Unet":
+        assert model.segmentation_head[1].align_corners
+        model.segmentation_head[1].align_corners = align_corners
     truth = expected(model(images), labels)
     model.segmentation_head[1] = nn.Identity()
     logits = model(images)
     assert (logits.shape[-1] < SIZE) == (name != "Unet")
-    loss = pat_triton.CrossEntropyLoss(align_corners=True)(logits, labels)
+    loss = pat_triton.CrossEntropyLoss(align_corners=align_corners)(logits, labels)
     torch.testing.assert_close(loss, truth, rtol=1e-5, atol=0)
     loss.backward()
     assert all(weight.grad is not None for weight in model.segmentation_head.parameters())
