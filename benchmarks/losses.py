@@ -1,12 +1,11 @@
 """Every loss beside its rivals on the same tensors: ``losses``; ``upsample`` where logits are smaller than labels."""
 
 import argparse
-from pathlib import Path
 
 from .case import DTYPES
 from .contest import RIVALS
-from .machine import machine, pick_timed
-from .record import refuse_taken, write
+from .machine import add_device, machine, pick_timed
+from .record import add_save, refuse_taken, write
 from .run import run
 from .shapes import SHAPES, quarter, resolve
 from .table import console, show
@@ -24,13 +23,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         )
         add_options(parser)
         parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the logits; rivals use autocast")
-        parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+        add_save(parser)
         parser.set_defaults(run=contest, job=job)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What ``all`` takes too."""
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
+    add_device(parser)
     parser.add_argument(
         "--rivals", nargs="*", choices=RIVALS, default=RIVALS, help="besides the eager formulas; default all"
     )

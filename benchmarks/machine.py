@@ -1,5 +1,6 @@
 """What a measurement was made on."""
 
+import argparse
 import platform
 import shutil
 import subprocess
@@ -46,6 +47,11 @@ def machine(device: torch.device) -> Machine:
         pat_triton=pat_triton.__version__,
         date=time.strftime("%Y-%m-%d"),
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """For ``pick`` or ``pick_timed``."""
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
 
 
 def pick(name: str) -> torch.device:

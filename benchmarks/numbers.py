@@ -2,11 +2,12 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import roofline
 from .contest import OURS
+from .markdown import table
 from .paper import figure5, tables
 from .paper.results import read_all
 from .record import Record, read
@@ -43,9 +44,8 @@ def markdown(file: Path) -> str:
         return SPECIAL[file.name](file)
     record = read(file, Record)
     head = ("", "ours, ms", *(f"{name}, ms" for name in RIVALS), "memory", "gradient error")
-    lines = [f"{title(record)}:", "", _line(head), _line("---" for _ in head)]
-    lines += (_line(_cells(record, loss)) for loss in dict.fromkeys(row.loss for row in record.rows))
-    return "\n".join(lines) + "\n"
+    losses = dict.fromkeys(row.loss for row in record.rows)
+    return f"{title(record)}:\n\n" + table(head, (_cells(record, loss) for loss in losses))
 
 
 def _cells(record: Record, loss: str) -> Iterator[str]:
@@ -58,7 +58,3 @@ def _cells(record: Record, loss: str) -> Iterator[str]:
     yield " / ".join(f"{cost.copies:.2f}" if cost else "-" for cost in (ours, *rivals))
     rows = [record.row(loss, names) for names in (OURS, *((name,) for name in RIVALS))]
     yield " / ".join(f"{row.gradient_error:.0e}" if row and row.gradient_error is not None else "-" for row in rows)
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,5 +1,6 @@
 """A run as JSON: written once, and read back only if every field is there and none besides."""
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -66,6 +67,10 @@ class Growth:
 
 
 T = TypeVar("T")
+
+
+def add_save(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
 
 
 def refuse_taken(path: Path | None) -> None:

@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from .bounds import H200
+from .record import add_save, refuse_taken
 from .sizes import CLASSES, DTYPES, HEIGHT, IMAGES, WIDTH
 from .targets import TARGETS
 
@@ -31,13 +32,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--classes", type=int, nargs="+", default=CLASSES, metavar="L")
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), metavar="DTYPE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that compile")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+    add_save(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.save is not None and args.save.exists():
-        raise ValueError(f"--save: {args.save} exists")
+    refuse_taken(args.save)
     for name, least in (("--jobs", args.jobs), ("--classes", min(args.classes))):
         if least < 1:
             raise ValueError(f"{name}: expected 1 or more, got {least}")

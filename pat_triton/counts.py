@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from . import checks
+from .eager.path import histogram
 
 CITYSCAPES = (
     2036416525, 336090793, 1260636120, 36199498, 48454166, 67789506, 11477088, 30448193, 879783988, 63949536,
@@ -56,23 +57,17 @@ def class_counts(
     file = None if cache is None else Path(cache)
     if file is not None and file.exists():
         return _read(file, num_classes, ignore_index)
-    total = torch.zeros(num_classes + 1, dtype=torch.int64)
+    counts = torch.zeros(num_classes, dtype=torch.int64)
     for number, item in enumerate(_shown(data) if progress else data):
-        total += _count(_tensor(labels(item) if labels else _found(item), number), num_classes, ignore_index)
-    counts = total[:-1]
+        y = _tensor(labels(item) if labels else _found(item), number)
+        found = histogram(y, num_classes, ignore_index)
+        checks.histogram(found, y, ignore_index)
+        counts += found[0, :-1]
     if not counts.any():
         raise ValueError(f"data: found no pixel of the {num_classes} classes, expected some")
     if file is not None:
         _write(file, counts, ignore_index)
     return counts
-
-
-def _count(y: Tensor, classes: int, ignore_index: int) -> Tensor:
-    """(L + 1,), the last of them ignored."""
-    wrong = ((y < 0) | (y >= classes)) & (y != ignore_index)
-    if bool(wrong.any()):
-        raise checks.wrong_labels(y, classes, ignore_index)
-    return torch.bincount(y.masked_fill(y == ignore_index, classes), minlength=classes + 1)
 
 
 def _found(item: Any) -> Any:
@@ -92,7 +87,7 @@ def _found(item: Any) -> Any:
 
 
 def _tensor(y: Any, number: int) -> Tensor:
-    """Flat int64 on the CPU."""
+    """(1, n) on the CPU."""
     if not isinstance(y, Tensor) and not hasattr(y, "__array__") and not hasattr(y, "__array_interface__"):
         raise TypeError(
             f"data: expected labels in a tensor, an array or an image, got {type(y).__name__} in item {number}; "
@@ -102,7 +97,7 @@ def _tensor(y: Any, number: int) -> Tensor:
     if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
         kind = str(t.dtype).removeprefix("torch.")
         raise TypeError(f"data: expected whole numbers as labels, got {kind} in item {number}; is this the image?")
-    return t.detach().cpu().flatten().long()
+    return t.detach().cpu().reshape(1, -1)
 
 
 def _array(y: Any) -> Any:

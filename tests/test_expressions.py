@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import pat_triton as pt
+from benchmarks.contest import LOSSES
 from benchmarks.training import arguments
-from benchmarks.training.expression import KNOWN, LOSSES, parse, rival
+from benchmarks.training.expression import KNOWN, parse, rival
 from benchmarks.training.schedule import SCHEDULES, share_of_rate
 from pat_triton.adjustment import Variation
 from pat_triton.curves import Focal

@@ -11,9 +11,9 @@ from libraries import needed
 from torch import nn
 
 from benchmarks import networks
+from benchmarks.contest import LOSSES
 from benchmarks.networks import NETWORKS, batch_norm, libraries
 from benchmarks.training import checkpoint
-from benchmarks.training.expression import LOSSES
 
 LIBRARY = {
     "pyramid": None,

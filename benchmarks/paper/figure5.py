@@ -15,10 +15,11 @@ from pat_triton.eager import room
 from ..case import example
 from ..contest import LOSSES, OURS, Contestant
 from ..cost import Cost, Loss, measured
-from ..machine import Machine, machine, pick_timed
+from ..machine import Machine, add_device, machine, pick_timed
+from ..markdown import table
 from ..measure import Step, footprint
 from ..networks import build, check
-from ..record import read, refuse_taken, write
+from ..record import add_save, read, refuse_taken, write
 from ..run import checked
 from ..shapes import Shape
 from ..table import console
@@ -71,8 +72,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("figure5", help="the loss's share of a training step's time and memory")
     parser.add_argument("--size", type=positive, nargs=3, metavar=("B", "H", "W"), help="of the images")
     parser.add_argument("--width", type=positive, metavar="N", help="channels of the first stage")
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+    add_device(parser)
+    add_save(parser)
     parser.set_defaults(run=run)
 
 
@@ -131,12 +132,12 @@ def _step(model: nn.Module, images: Tensor, backward: Callable[[Tensor], object]
 
 
 def show(network: Shares) -> Table:
-    table = Table(title=title(network), caption=CAPTION, caption_justify="left")
+    shown = Table(title=title(network), caption=CAPTION, caption_justify="left")
     for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if i < 2 else "right")
+        shown.add_column(column, justify="left" if i < 2 else "right")
     for part in network.shares:
-        table.add_row(*cells(network, part))
-    return table
+        shown.add_row(*cells(network, part))
+    return shown
 
 
 def markdown(file: Path) -> str:
@@ -145,8 +146,8 @@ def markdown(file: Path) -> str:
     m = figure.machine
     parts = [f"{m.device}, {m.threads} threads, torch {m.torch}, {m.date}. {CAPTION[0].upper()}{CAPTION[1:]}.\n"]
     for network in figure.networks:
-        rows = [COLUMNS, ["---"] * len(COLUMNS), *(cells(network, part) for part in network.shares)]
-        parts.append(f"{title(network)}:\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows))
+        rows = (cells(network, part) for part in network.shares)
+        parts.append(f"{title(network)}:\n\n" + table(COLUMNS, rows))
     return "\n".join(parts)
 
 

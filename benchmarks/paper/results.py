@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from ..contest import LOSSES
 from ..training.evaluate import Scores
-from ..training.expression import LOSSES
 
 FREE = ("evaluate", "checkpoint", "measure", "device", "out", "root")  # may differ between runs that are compared
 

@@ -1,14 +1,13 @@
 """Table 2, time and space complexity, as measured: ``paper table2``."""
 
 import argparse
-from pathlib import Path
 
 from rich.table import Table
 
 from ..case import DTYPES
 from ..contest import OURS
-from ..machine import machine, pick_timed
-from ..record import Growth, Record, refuse_taken, write
+from ..machine import add_device, machine, pick_timed
+from ..record import Growth, Record, add_save, refuse_taken, write
 from ..run import run as measure
 from ..shapes import SHAPES, resolve
 from ..table import console, place
@@ -23,8 +22,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--shape", nargs="+", default=["camvid"], metavar="NAME | B L H W", help=f"one of {', '.join(SHAPES)}"
     )
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the logits")
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, ...")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+    add_device(parser)
+    add_save(parser)
     parser.set_defaults(run=run)
 
 

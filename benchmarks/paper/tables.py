@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ..markdown import table
 from ..training.evaluate import Scores
 from .results import Run, by_loss, spread
 
@@ -41,35 +42,35 @@ def _heading(runs: Sequence[Run]) -> str:
 
 
 def _scores(losses: dict[str, list[Run]]) -> str:
-    lines = [_line(("", "seeds", "learning rate", *SHOWN)), _line("---" for _ in range(3 + len(SHOWN)))]
-    for loss, runs in losses.items():
-        cells = (_percent([show(run.scores) for run in runs]) for show in SHOWN.values())
-        lines.append(_line((f"`{loss}`", str(len(runs)), f"{runs[0].arguments['lr']:g}", *cells)))
-    return "\n".join(lines) + "\n"
+    head = ("", "seeds", "learning rate", *SHOWN)
+    rows = (
+        (f"`{loss}`", str(len(runs)), f"{runs[0].arguments['lr']:g}",
+         *(_percent([show(run.scores) for run in runs]) for show in SHOWN.values()))
+        for loss, runs in losses.items()
+    )  # fmt: skip
+    return table(head, rows)
 
 
 def _classes(losses: dict[str, list[Run]]) -> str:
     first = next(iter(losses.values()))[0]
     order = sorted(range(len(first.classes)), key=lambda i: -first.shares[i])
-    heads = (f"{first.classes[i]} {_share(first.shares[i])}" for i in order)
-    lines = [_line(("IoU; % of pixels", *heads)), _line("---" for _ in range(1 + len(order)))]
-    for loss, runs in losses.items():
-        lines.append(_line((f"`{loss}`", *(_percent([run.scores.iou[i] for run in runs], False) for i in order))))
-    return "\n".join(lines) + "\n"
+    head = ("IoU; % of pixels", *(f"{first.classes[i]} {_share(first.shares[i])}" for i in order))
+    rows = (
+        (f"`{loss}`", *(_percent([run.scores.iou[i] for run in runs], False) for i in order))
+        for loss, runs in losses.items()
+    )
+    return table(head, rows)
 
 
 def _sweep(runs: Sequence[Run]) -> str:
     rates = sorted({run.arguments["lr"] for run in runs})
+    found = {(run.loss, run.arguments["lr"]): _percent([run.validated.miou]) for run in runs}
+    rows = (
+        (f"`{loss}`", *(found.get((loss, lr), "-") for lr in rates)) for loss in dict.fromkeys(r.loss for r in runs)
+    )
     steps = runs[0].arguments["steps"]
-    lines = [
-        f"Validation mIoU after {steps} steps, by which the learning rates were chosen:\n",
-        _line(("", *(f"{lr:g}" for lr in rates))),
-        _line("---" for _ in range(1 + len(rates))),
-    ]
-    for loss in dict.fromkeys(run.loss for run in runs):
-        found = {run.arguments["lr"]: run.validated.miou for run in runs if run.loss == loss}
-        lines.append(_line((f"`{loss}`", *(_percent([found[lr]]) if lr in found else "-" for lr in rates))))
-    return "\n".join(lines) + "\n"
+    heading = f"Validation mIoU after {steps} steps, by which the learning rates were chosen:\n\n"
+    return heading + table(("", *(f"{lr:g}" for lr in rates)), rows)
 
 
 def _percent(values: Iterable[float], with_spread: bool = True) -> str:
@@ -81,7 +82,3 @@ def _percent(values: Iterable[float], with_spread: bool = True) -> str:
 
 def _share(share: float) -> str:
     return f"{100 * share:.2g}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

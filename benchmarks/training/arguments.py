@@ -5,10 +5,11 @@ import math
 from typing import Any
 
 from .. import networks
+from ..contest import LOSSES
 from ..datasets import VOID
 from ..datasets.catalogue import SETS
 from ..networks import NETWORKS
-from .expression import LOSSES, parse
+from .expression import parse
 from .loop import AUTOCAST, OPTIMIZERS
 from .schedule import SCHEDULES
 

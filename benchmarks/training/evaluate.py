@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pat_triton import SegmentationLoss, Statistics, metrics, predict
+from pat_triton.checks import spoil
 
 from ..datasets import Split
 from ..datasets.splits import stack
@@ -50,9 +51,8 @@ class Judge:
             parts.append(stats._replace(loss=stats.loss * (len(labels) / len(split))))
         self.criterion.train()
         stats = Statistics(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
-        if not stats.loss.isfinite().all():
-            # A network that diverged: its logits are nan, which would count as predictions of the first class.
-            stats = stats._replace(correct=stats.correct - (1 << 44))
+        # A network that diverged has nan logits, which would count as predictions of the first class.
+        stats = stats._replace(correct=spoil(stats.correct, ~stats.loss.isfinite().all()))
         iou, mean = metrics.iou(stats)
         return Scores(
             iou=tuple(iou.tolist()),

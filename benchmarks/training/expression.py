@@ -12,10 +12,10 @@ from torch import Tensor
 import pat_triton
 from pat_triton import adjustment, curves, weights
 
+from ..contest import LOSSES
 from ..cost import Loss
 from ..eager import FORMULAS
 
-LOSSES = tuple(FORMULAS)
 PARTS = {
     name: getattr(module, name)
     for module, names in (
