@@ -1,10 +1,13 @@
-"""Where the kernels run, and uninitialised memory poisoned.
+"""Where the kernels run, uninitialised memory poisoned, and settings of the process that no test may leave changed.
 
 Without a GPU the real kernels run in Triton's interpreter, on CPU tensors. Triton decides that at
 import, so the variable is set before anything imports it.
 """
 
+import contextlib
+import functools
 import os
+import warnings
 
 import torch
 
@@ -34,6 +37,10 @@ else:
     settings.load_profile("quick")
 
 
+# A worker has one core. A test that is about threads sets their number itself.
+torch.set_num_threads(1)
+
+
 def _poisoned(make):
     def poisoned(*args, **kwargs):
         made = make(*args, **kwargs)
@@ -61,12 +68,96 @@ def poison(monkeypatch, request):
         monkeypatch.setattr(owner, name, _poisoned(getattr(owner, name)))
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+class Kept:
+    """Stands for the scope of a patch that stays."""
+
+    def restore(self):
+        """Nothing is restored."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def language_patched_once():
+    """The interpreter replaces every function of ``triton.language`` at each launch, and looks for what it has
+    not replaced yet at each call of a ``triton.jit`` function from another: two thirds of a kernel's time. Here it
+    does so once for each function, and what it has replaced stays replaced. The kernels are executed as before;
+    ``test_sharing`` and ``test_readme`` have them in processes of their own, where nothing is changed."""
+    if torch.cuda.is_available():
+        yield
+        return
+    from triton.runtime import interpreter
+
+    patched = functools.cache(interpreter._patch_lang)
+
+    def patch_once(fn):
+        patched(fn)
+        return Kept()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpreter, "_patch_lang", patch_once)
+        yield
+
+
+# What a test may change in the whole process: how it is read, and how it is put back.
+SETTINGS = {
+    "the environment": (
+        lambda: {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        lambda before: (os.environ.clear(), os.environ.update(before)),
+    ),
+    "the working directory": (os.getcwd, os.chdir),
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's default device": (torch.get_default_device, torch.set_default_device),
+    "torch's grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "torch's anomaly mode": (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    "deterministic algorithms": (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    "matmul's precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "cudnn.benchmark": (
+        lambda: torch.backends.cudnn.benchmark,
+        lambda before: setattr(torch.backends.cudnn, "benchmark", before),
+    ),
+    "cudnn.deterministic": (
+        lambda: torch.backends.cudnn.deterministic,
+        lambda before: setattr(torch.backends.cudnn, "deterministic", before),
+    ),
+}
+if torch.cuda.is_available():
+    SETTINGS["the current GPU"] = torch.cuda.current_device, torch.cuda.set_device
+    SETTINGS["CUDA's sync debug mode"] = torch.cuda.get_sync_debug_mode, torch.cuda.set_sync_debug_mode
+
+
+@pytest.fixture(autouse=True)
+def settings_are_put_back():
+    """A test that leaves one of ``SETTINGS`` changed fails, and the next one runs as if it had not."""
+    before = {name: read() for name, (read, _) in SETTINGS.items()}
     yield
-    torch.set_num_threads(before)
+    changed = [name for name, (read, _) in SETTINGS.items() if read() != before[name]]
+    for name in changed:
+        SETTINGS[name][1](before[name])
+    assert not changed, f"the test left changed: {', '.join(changed)}"
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """What a test draws without a seed does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_host_sync():
+    """A context in which PyTorch raises on any host synchronisation. That mode warns that it is a prototype."""
+
+    @contextlib.contextmanager
+    def forbidden():
+        before = torch.cuda.get_sync_debug_mode()
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype", UserWarning)
+                torch.cuda.set_sync_debug_mode("error")
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+    return forbidden
 
 
 @pytest.fixture

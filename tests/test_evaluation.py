@@ -202,12 +202,9 @@ def test_an_unchecked_wrong_label_spoils_every_metric(monkeypatch):
 
 
 @pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
-def test_no_host_sync():
+def test_no_host_sync(no_host_sync):
     logits, target = (t.to(GPU) for t in enlarged((2, 7, 6, 9), (15, 23), torch.float32))
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_host_sync():
         matrix = confusion_matrix(logits, target, 7)
         metrics.iou(matrix)
         metrics.pixel_accuracy(matrix)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

@@ -118,23 +118,23 @@ def test_logits_on_a_gpu_that_is_not_the_current_one():
 
 @pytest.mark.skipif(GPU == CPU, reason="needs a GPU")
 @pytest.mark.parametrize("loss", [PAT, Loss("BLVLoss"), Loss("LDAMLoss")], ids=["pat", "blv", "ldam"])
-def test_cuda_graph_and_no_host_sync(loss):
+def test_cuda_graph_and_no_host_sync(loss, no_host_sync):
     """Captured once, replayed on new logits; PyTorch raises on any host synchronisation."""
     logits, target = example((2, 7, 32, 32), torch.float32)
     z, y = logits.to(GPU).requires_grad_(), target.to(GPU)
     criterion = loss.ours(("triton", GPU)).eval()
 
     def step():
+        """Detached: a loss that keeps its graph ties the leaf to the stream of this step, and a later step on
+        another stream warns of it."""
         value = criterion(z, y)
-        return value, torch.autograd.grad(value, z)[0]
+        (grad,) = torch.autograd.grad(value, z)
+        return value.detach(), grad
 
     step()
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_host_sync():
         step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         value, grad = step()

@@ -230,13 +230,10 @@ def test_more_than_2_to_the_31_pixel_classes():
 
 @pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
 @THREE
-def test_no_host_sync(loss):
+def test_no_host_sync(loss, no_host_sync):
     logits, target = enlarged(SOURCE, SIZE, torch.float32)
     z, y = logits.to(GPU).requires_grad_(), target.to(GPU)
     criterion = loss.ours(("triton", GPU))
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_host_sync():
         value, _ = criterion(z, y, return_stats=True)
         value.backward()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

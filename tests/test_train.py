@@ -26,8 +26,6 @@ from benchmarks.training.arguments import complete
 from benchmarks.training.batches import Batches
 from benchmarks.training.loop import Training
 
-# As in the other processes: another number of threads adds in another order.
-pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent
 KILLED = str(ROOT / "tests" / "killed.py")
 LOSSES = ("CrossEntropyLoss", "PATLoss")
@@ -73,6 +71,7 @@ def shared(arguments, tmp_path_factory):
 
 
 def python(*arguments):
+    """In one thread, as the tests: another number of threads adds in another order."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", *arguments]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -8,8 +8,6 @@ from torch.utils.data import Dataset
 
 import pat_triton
 
-# Of small tensors threads only wait for each other.
-pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES, SIZE = 5, 32
 
 
