@@ -37,21 +37,27 @@ class Contestant:
         return f"{self.loss}, {self.name}"
 
 
-def contestants(loss: str, case: Case, rivals: Sequence[str]) -> Iterator[Contestant]:
-    """Of one loss, ours first."""
-    for backend in paths(case.device):
+def everyone(device: torch.device, rivals: Sequence[str]) -> tuple[str, ...]:
+    """Ours on each path, the eager formula, and these rivals."""
+    return (*paths(device), "eager", *rivals)
+
+
+def contestants(loss: str, case: Case, names: Sequence[str]) -> Iterator[Contestant]:
+    """Those of one loss that are named and that there are, ours first."""
+    for backend in (path for path in paths(case.device) if path in names):
         missing = backend == "triton" and not find_spec("triton")
         ours = getattr(pat_triton, loss)(**options(loss, case), backend=backend).to(case.device)
         yield Contestant(loss, backend, "triton is not installed" if missing else ours)
     formula = eager.FORMULAS[loss]
     tables = formula.tables(case.counts)
-    yield Contestant(loss, "eager", case.as_trained(formula.loss, *tables))
-    if "compiled" in rivals:
+    if "eager" in names:
+        yield Contestant(loss, "eager", case.as_trained(formula.loss, *tables))
+    if "compiled" in names:
         yield Contestant(loss, "compiled", case.as_trained(torch.compile(formula.loss, dynamic=False), *tables))
-    if "released" in rivals and loss in research.RELEASED:
+    if "released" in names and loss in research.RELEASED:
         released = research.RELEASED[loss]
         yield Contestant(loss, "released", case.as_trained(released.loss, *released.tables(case.counts)))
-    if "liger" in rivals and loss == "CrossEntropyLoss" and case.device.type == "cuda":
+    if "liger" in names and loss == "CrossEntropyLoss" and case.device.type == "cuda":
         yield Contestant(loss, "liger", liger.unavailable(case.logits.dtype) or case.as_trained(liger.cross_entropy))
 
 

@@ -41,14 +41,16 @@ def costs(losses: Mapping[str, Loss], logits: Tensor, target: Tensor) -> dict[st
     return measured(steps, logits, target, budget=1.0)
 
 
-def measured(steps: Mapping[str, Step], logits: Tensor, target: Tensor, budget: float) -> dict[str, Cost]:
-    """Of steps that have run before; budget: seconds of timing for each."""
+def measured(
+    steps: Mapping[str, Step], logits: Tensor, target: Tensor, budget: float, turns: tuple[int, int] | None = None
+) -> dict[str, Cost]:
+    """Of steps that have run before; budget: seconds of timing for each; turns: as of ``times``."""
     copy = logits.element_size() * logits.shape[1] * target.numel()
     footprints = {}
     for name, step in steps.items():
         room.forget()  # scratch memory kept from an earlier call is a call's, too
         footprints[name] = footprint(step, logits.device)
-    taken = times(steps, logits.device, budget)
+    taken = times(steps, logits.device, budget, turns)
     made = {}
     for name, (peak, launches) in footprints.items():
         t = taken[name]

@@ -17,12 +17,16 @@ COPIED = {"cpu": 1 << 28, "cuda": 1 << 30}  # bytes
 SLOW = 2.0
 
 
-def times(steps: Mapping[str, Step], device: torch.device, budget: float) -> dict[str, list[float]]:
+def times(
+    steps: Mapping[str, Step], device: torch.device, budget: float, turns: tuple[int, int] | None = None
+) -> dict[str, list[float]]:
     """Seconds of calls of each: at least ``LEAST``, and more until ``budget`` seconds are spent on it.
+    turns: instead of the fewest and the most.
 
     In turn, so that a machine which slows down for a while slows all of them down; and a short call after
     another of its own, so that none pays for the memory its neighbour gave back to the system.
     """
+    least, most = turns or (LEAST, MOST)
     taken: dict[str, list[float]] = {name: [] for name in steps}
     spent = dict.fromkeys(steps, 0.0)
     clock = _CudaClock(device) if device.type == "cuda" else _seconds
@@ -33,8 +37,8 @@ def times(steps: Mapping[str, Step], device: torch.device, budget: float) -> dic
             seconds = clock(steps[name])
             taken[name].append(clock(steps[name]) if seconds < SLOW else seconds)
             spent[name] += time.perf_counter() - start
-            turns = len(taken[name])
-            if turns >= MOST or (turns >= LEAST and spent[name] >= budget) or spent[name] >= LONGEST:
+            done = len(taken[name])
+            if done >= most or (done >= least and spent[name] >= budget) or spent[name] >= LONGEST:
                 going.remove(name)
     return taken
 
@@ -103,10 +107,11 @@ def _cuda_footprint(step: Step, device: torch.device) -> tuple[int, int]:
     return peak, kernels
 
 
-def host_seconds(step: Step, device: torch.device, calls: int = 20) -> float:
-    """Of the CPU to issue a call to a GPU, without waiting for what it started: the median of five means."""
+def host_seconds(step: Step, device: torch.device, calls: int) -> float:
+    """Of the CPU to issue a call to a GPU that is idle at first, without waiting for what it started: the median of
+    nine means over ``calls``, so few that no queue is full."""
     means = []
-    for _ in range(5):
+    for _ in range(9):
         torch.cuda.synchronize(device)
         start = time.perf_counter()
         for _ in range(calls):

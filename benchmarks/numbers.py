@@ -2,22 +2,26 @@
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import roofline
+from . import overview, roofline
+from .captions import digits, title
 from .contest import OURS
 from .markdown import table
 from .paper import figure5, tables
 from .paper.results import read_all
-from .record import Record, read
-from .table import digits, title
+from .record import Record, Suite, read
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = Path(__file__).parent / "results"
 BLOCK = re.compile(r"(<!-- figures (\S+) -->\n).*?(<!-- end -->)", re.S)
 RIVALS = ("eager", "compiled", "released")
-SPECIAL = {"roofline.json": roofline.markdown, "cpu-figure5.json": figure5.markdown}
+SPECIAL: dict[str, Callable[[Path], str]] = {
+    "roofline.json": roofline.markdown,
+    "cpu-figure5.json": figure5.markdown,
+    **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
+}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -10,9 +10,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from .captions import place, title
 from .contest import OURS
 from .record import Growth, Record
-from .table import place, title
 
 GREY = "#808080"
 COLOURS = {"ours": "#e0532f", "eager": "#3b8fd4", "compiled": "#2ba36b", "released": "#b07d2b", "liger": "#9467d1"}

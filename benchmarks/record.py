@@ -66,6 +66,13 @@ class Growth:
     records: tuple[Record, ...]
 
 
+@dataclass(frozen=True)
+class Suite:
+    """Records of several sizes and dtypes, from one machine."""
+
+    records: tuple[Record, ...]
+
+
 T = TypeVar("T")
 
 
@@ -83,7 +90,19 @@ def write(path: Path, record: Any) -> None:
     """A dataclass, to a file that must not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x") as file:
-        file.write(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+        file.write(_json(record))
+
+
+def rewrite(path: Path, record: Any) -> None:
+    """As ``write``, with more than the file there: whole at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(_json(record))
+    new.replace(path)
+
+
+def _json(record: Any) -> str:
+    return json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
 
 
 def read(path: Path, kind: type[T]) -> T:

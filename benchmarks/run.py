@@ -1,7 +1,7 @@
 """One run: every contestant is checked, then all that passed are measured in turn."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .case import Case, example
-from .contest import LOSSES, RIVALS, Contestant, contestants
+from .contest import LOSSES, RIVALS, Contestant, contestants, everyone
 from .cost import measured
 from .gate import SEED, Truth, no_worse_than_eager
 from .machine import Machine
@@ -17,7 +17,8 @@ from .measure import host_seconds
 from .record import Record, Row
 from .shapes import Shape
 
-SMALL = 1 << 20  # logits; up to these, what a call costs its host is measured too
+# Logits; up to these the GPU keeps up with many calls, and beyond them with one.
+SMALL = 1 << 20
 
 Say = Callable[[str], None]
 
@@ -33,24 +34,32 @@ def run(
     torch.compiler.reset()  # what other runs compiled counts against a limit, and is tried first
     rows: dict[Contestant, Row] = {}
     for loss in losses:
-        rows |= checked(loss, case, rivals, compile_until, say)
+        rows |= checked(loss, case, everyone(device, rivals), compile_until, say)
     say("measuring")
+    return Record(job, name, shape, source, dtype, case.floor_bytes, machine, priced(rows, case, budget))
+
+
+def priced(
+    rows: Mapping[Contestant, Row], case: Case, budget: float, turns: tuple[int, int] | None = None
+) -> tuple[Row, ...]:
+    """With the costs of those that passed their check; turns: as of ``times``, and then without the host's time."""
     steps = {
         str(c): partial(case.step, c.call) for c, row in rows.items() if not row.not_run and not isinstance(c.call, str)
     }
-    costs = measured(steps, case.logits, case.target, budget)
-    waits = device.type == "cuda" and case.logits.numel() <= SMALL
-    hosts = {name: host_seconds(step, device) for name, step in steps.items()} if waits else {}
-    done = (replace(row, cost=costs.get(str(c)), host_seconds=hosts.get(str(c))) for c, row in rows.items())
-    return Record(job, name, shape, source, dtype, case.floor_bytes, machine, tuple(done))
+    costs = measured(steps, case.logits, case.target, budget, turns)
+    hosts = {}
+    if case.device.type == "cuda" and turns is None:
+        calls = 20 if case.logits.numel() <= SMALL else 1
+        hosts = {name: host_seconds(step, case.device, calls) for name, step in steps.items()}
+    return tuple(replace(row, cost=costs.get(str(c)), host_seconds=hosts.get(str(c))) for c, row in rows.items())
 
 
 def checked(
-    loss: str, case: Case, rivals: Sequence[str], compile_until: float = float("inf"), say: Say = lambda _: None
+    loss: str, case: Case, names: Sequence[str], compile_until: float = float("inf"), say: Say = lambda _: None
 ) -> dict[Contestant, Row]:
-    """The errors of a loss's contestants, or why they are not run; ValueError on a wrong result."""
+    """The errors of a loss's contestants of these names, or why they are not run; ValueError on a wrong result."""
     truth, rows = Truth(loss, case), {}
-    for contestant in contestants(loss, case, rivals):
+    for contestant in contestants(loss, case, names):
         say(f"checking {contestant}")
         late = contestant.name == "compiled" and time.monotonic() > compile_until
         result = "the time for compiling was up" if late else _first_call(contestant, case)

@@ -4,6 +4,7 @@ from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.table import Table
 
+from .captions import digits, place, title
 from .contest import BASE
 from .measure import LEAST
 from .record import Growth, Record, Row
@@ -13,24 +14,6 @@ WIDTH = 150  # of the table; a narrower terminal wraps its lines rather than los
 
 def console() -> Console:
     return Console(width=max(WIDTH, Console().width))
-
-
-def title(record: Record) -> str:
-    """What was measured, on what and when."""
-    size = "x".join(map(str, (*record.shape[:2], *record.source)))
-    resized = "" if record.source == record.shape[2:] else f" to {record.shape[2]}x{record.shape[3]}"
-    return f"{size}{resized}, {record.dtype}, loss + gradient, {place(record)}"
-
-
-def place(record: Record) -> str:
-    m = record.machine
-    if m.capability is None:
-        threads = f"{m.threads} threads" if m.threads > 1 else "1 thread"
-        return f"{m.device}, {threads}, python {m.python}, torch {m.torch}, {m.date}"
-    return (
-        f"{m.device} (capability {m.capability}, driver {m.driver}), "
-        f"python {m.python}, torch {m.torch}, triton {m.triton}, {m.date}"
-    )
 
 
 def show(record: Record) -> Group:
@@ -80,11 +63,6 @@ def _cells(record: Record, row: Row) -> list[str]:
         str(cost.launches),
         "" if row.host_seconds is None else f"{row.host_seconds * 1e6:.0f}",
     ][: 11 if record.machine.capability else 10]
-
-
-def digits(value: float) -> str:
-    """Three of them, or all before the point."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def show_growth(growth: Growth) -> Table:

@@ -1,10 +1,7 @@
 """The measuring jobs: who competes, that nothing wrong gets a speed, and what is written down."""
 
-import os
-import subprocess
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +13,6 @@ from benchmarks.machine import machine
 from benchmarks.run import run
 from benchmarks.shapes import SHAPES, Sizes, resolve
 
-ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
 TINY = ("--shape", 1, 5, 16, 24, "--device", "cpu", "--rivals", "released")
 
@@ -235,20 +231,3 @@ def test_options_that_cannot_be_used(job):
     assert "--source: got 0 4, expected two whole numbers from 1" in job("upsample", *TINY, "--source", 0, 4)[1].err
     assert "--device: got 'gpu'" in job("all", "--device", "gpu")[1].err
     assert "--device: got 'meta', expected cpu or cuda" in job("losses", "--device", "meta")[1].err
-
-
-@pytest.mark.parametrize("outcome", [0, 1])
-def test_the_gpu_script_goes_on_after_a_failure(outcome, tmp_path):
-    """With a stand-in for Python that writes down its arguments."""
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase "$*" in *pytest*) exit {outcome};; esac\n')
-    python.chmod(0o755)
-    done = subprocess.run(
-        [ROOT / "benchmarks/gpu.sh", tmp_path / "out"],
-        env={**os.environ, "PYTHON": str(python)}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == outcome
-    assert ("failed: tests (exit 1)" in done.stdout) == bool(outcome)
-    calls = (tmp_path / "calls").read_text()
-    assert f"-m benchmarks all --device cuda --save {tmp_path / 'out'}" in calls
-    assert (tmp_path / "out" / "tests.log").exists()

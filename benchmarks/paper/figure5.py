@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pat_triton.eager import room
 
 from ..case import example
-from ..contest import LOSSES, OURS, Contestant
+from ..contest import LOSSES, OURS, Contestant, everyone
 from ..cost import Cost, Loss, measured
 from ..machine import Machine, add_device, machine, pick_timed
 from ..markdown import table
@@ -107,7 +107,7 @@ def shares(name: str, shape: Shape, width: int, device: torch.device, say: Calla
     calls: dict[str, tuple[Contestant, Loss]] = {}
     for loss in LOSSES:
         say(f"{name}: checking {loss}")
-        for contestant, row in checked(loss, case, ("released",)).items():
+        for contestant, row in checked(loss, case, everyone(case.device, ("released",))).items():
             if not row.not_run and not isinstance(contestant.call, str):
                 calls[str(contestant)] = contestant, contestant.call
     say(f"{name}: measuring")

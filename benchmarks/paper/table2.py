@@ -4,13 +4,14 @@ import argparse
 
 from rich.table import Table
 
+from ..captions import place
 from ..case import DTYPES
 from ..contest import OURS
 from ..machine import add_device, machine, pick_timed
 from ..record import Growth, Record, add_save, refuse_taken, write
 from ..run import run as measure
 from ..shapes import SHAPES, resolve
-from ..table import console, place
+from ..table import console
 
 TWICE = ("of 2x pixels", "of 2x classes")
 BUDGET = 0.5  # seconds of timing for each contestant

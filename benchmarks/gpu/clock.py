@@ -1,0 +1,33 @@
+"""The time that a part of ``gpu.sh`` has, and the options that all of them take."""
+
+import argparse
+import time
+from pathlib import Path
+
+
+class Clock:
+    """It runs from when it is made."""
+
+    def __init__(self, seconds: float) -> None:
+        self.start = time.monotonic()
+        self.until = self.start + seconds
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.until - time.monotonic())
+
+    @property
+    def up(self) -> bool:
+        return self.left == 0
+
+    def say(self, what: str) -> None:
+        """With the seconds since the start, at once: a part may be ended at any time."""
+        print(f"[{time.monotonic() - self.start:5.0f} s] {what}", flush=True)
+
+
+def part_parser(part: str, what: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.gpu.{part}", description=what)
+    parser.add_argument("--save", type=Path, required=True, metavar="DIR", help="where its results go")
+    parser.add_argument("--seconds", type=float, default=216.0, metavar="N", help="after which nothing more is begun")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    return parser

@@ -1,0 +1,201 @@
+"""``benchmarks/gpu.sh`` and its parts, without a GPU: what they would do, and that failures and gaps end nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import eager, numbers, record
+from benchmarks.gpu import speed
+from benchmarks.gpu.clock import Clock
+from benchmarks.gpu.tests import summary
+from benchmarks.shapes import SHAPES, Sizes
+
+ROOT = Path(__file__).parent.parent
+
+TESTS = """
+import time
+
+import pytest
+
+GPU = "cuda"
+
+def test_good():
+    pass
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_bad(backend):
+    assert backend == "", "what came\\nlast line"
+
+@pytest.mark.skipif(False, reason="needs a GPU")
+def test_on_a_gpu():
+    pass
+
+@pytest.fixture
+def broken():
+    raise ValueError("in a fixture")
+
+def test_broken(broken):
+    pass
+
+@pytest.mark.parametrize("number", range(SLEEPERS))
+def test_slow(number):
+    time.sleep(0.5)
+"""
+
+
+def script(*arguments, **environment):
+    return subprocess.run(
+        [ROOT / "benchmarks/gpu.sh", *map(str, arguments)],
+        env={**os.environ, "PYTHON": sys.executable, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def stand_in(folder, body):
+    """For Python: a shell script."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{body}\n")
+    python.chmod(0o755)
+    return str(python)
+
+
+def test_an_unknown_part_is_an_error_that_lists_the_known(tmp_path):
+    done = script("tests", "sped", tmp_path)
+    assert done.returncode == 2
+    assert "parts out of: tests speed; got 'sped'" in done.stderr
+    assert script(tmp_path).returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_part_there_is_can_be_asked_for():
+    modules = {file.stem for file in (ROOT / "benchmarks/gpu").glob("*.py")} - {"__init__", "clock", "outcomes"}
+    (known,) = [line for line in (ROOT / "benchmarks/gpu.sh").read_text().splitlines() if line.startswith("known=")]
+    assert set(known.partition('"')[2].rstrip('"').split()) == modules
+
+
+def test_the_script_goes_on_after_a_failed_part(tmp_path):
+    python = stand_in(tmp_path, 'echo "$@"; case "$*" in *gpu.tests*) exit 3;; esac')
+    done = script("tests", "speed", tmp_path / "out", PYTHON=python)
+    assert done.returncode == 1
+    assert done.stdout.endswith("failed: tests (exit 3)\n")
+    assert f"-m benchmarks.gpu.speed --save {tmp_path / 'out'} --seconds 216\n" in done.stdout
+    assert "-m benchmarks.gpu.tests" in (tmp_path / "out/tests.log").read_text()
+    assert script("speed", tmp_path / "out", PYTHON=python).returncode == 0
+
+
+def test_a_parts_time_ends_it(tmp_path):
+    done = script("speed", "tests", tmp_path / "out", PYTHON=stand_in(tmp_path, "echo begun; exec sleep 30"), LIMIT="1")
+    assert done.returncode == 1
+    assert "failed: speed (exit 124)\nfailed: tests (exit 124)\n" in done.stdout
+    assert (tmp_path / "out/speed.log").read_text() == "begun\n"
+
+
+def test_a_dry_run(tmp_path):
+    done = script("--dry-run", "tests", "speed", tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "--continue-on-collection-errors" in done.stdout
+    assert "    upsample ade20k bf16 4x150x512x512 from (128, 128)\n" in done.stdout
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["speed.log", "tests.log"]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2", "--dist", "worksteal")], ids=["alone", "workers"])
+def test_outcomes_are_written_as_they_come(workers, tmp_path):
+    """The torch backend is left out, what needs a GPU comes first, the clock ends it, a missing package does not."""
+    (tmp_path / "pytest.ini").touch()
+    (tmp_path / "test_gaps.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "test_it.py").write_text(TESTS.replace("SLEEPERS", "40"))
+    (tmp_path / "test_others.py").write_text("def test_other():\n    pass\n")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "benchmarks.gpu.outcomes", "--outcomes", "lines", "--seconds", "4",
+         "--continue-on-collection-errors", "-p", "no:cacheprovider", *workers],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text().splitlines()]
+    tests = {line["test"]: line for line in lines if "test" in line}
+    first = next(name for name in tests if "::" in name)
+    assert first == "test_it.py::test_on_a_gpu"
+    assert "test_it.py::test_bad[torch]" not in tests
+    assert "test_others.py::test_other" not in tests
+    text, good = summary(lines)
+    assert not good
+    assert "missing test_gaps.py\n    " in text and "No module named 'nothing_of_that_name'" in text
+    assert "failed test_it.py::test_bad[triton]\n    AssertionError: what came ... " in text
+    assert "error test_it.py::test_broken\n    ValueError: in a fixture" in text
+    passed = sum(line["outcome"] == "passed" for line in tests.values())
+    assert 3 <= passed < 40
+    assert text.endswith(f"\n{passed} passed, 1 failed, 1 error, 0 skipped, {42 - passed} not run")
+
+
+def test_a_summary_is_good_where_all_ran_and_passed():
+    lines = [
+        {"collected": 2},
+        {"test": "a::b", "outcome": "passed", "why": ""},
+        {"test": "a::c", "outcome": "skipped", "why": ""},
+    ]
+    assert summary(lines) == ("1 passed, 0 failed, 0 error, 1 skipped, 0 not run", True)
+    assert not summary(lines[:2])[1]
+    assert not summary([])[1]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
+    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.measure.MOST", 5)
+    monkeypatch.setattr(speed, "SIZES", ("small",))
+
+
+def part(module, monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["part", *map(str, arguments)])
+    return module.main(), capsys.readouterr().out
+
+
+def test_speed(tiny, tmp_path, monkeypatch, capsys):
+    """A record of every size, of all stages, which the README's tables can be made of."""
+    arguments = ("--save", tmp_path, "--device", "cpu", "--rivals", "released")
+    code, out = part(speed, monkeypatch, capsys, *arguments)
+    assert code == 0, out
+    suite = record.read(tmp_path / "cpu-speed.json", record.Suite)
+    assert [(r.job, r.dtype) for r in suite.records] == [
+        ("losses", "fp32"), ("losses", "bf16"), ("upsample", "fp32"), ("upsample", "bf16"),
+    ]  # fmt: skip
+    ran = [(row.loss, row.contestant) for row in suite.records[0].rows if row.cost]
+    assert ran[-3:] == [("PATLoss", who) for who in ("torch", "eager", "released")]
+    assert [row.cost.repeats for row in suite.records[0].rows if row.contestant == "released"] == [2, 2]
+    assert not [row for row in suite.records[1].rows if row.contestant == "released"]
+    assert numbers.markdown(tmp_path / "cpu-speed.json") in out
+    with pytest.raises(SystemExit, match="exists, expected a folder without it"):
+        part(speed, monkeypatch, capsys, *arguments)
+
+
+def test_no_speed_on_a_red_check(tiny, tmp_path, monkeypatch, capsys):
+    """The others are measured all the same."""
+    monkeypatch.setitem(eager.FORMULAS, "FocalLoss", eager.Formula(eager.cross_entropy))
+    code, out = part(speed, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--rivals")
+    assert code == 1
+    assert "wrong: losses small fp32 1x5x64x64 from (64, 64): FocalLoss, eager: the loss is off by" in out
+    suite = record.read(tmp_path / "cpu-speed.json", record.Suite)
+    assert {row.loss for r in suite.records for row in r.rows} == set(eager.FORMULAS) - {"FocalLoss"}
+
+
+def test_speed_that_is_cut_off_leaves_a_file(tiny, tmp_path, monkeypatch, capsys):
+    """The clock is up within the second size."""
+    ups = iter([False] * 12)
+    monkeypatch.setattr(Clock, "up", property(lambda _: next(ups, True)))
+    code, out = part(speed, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--rivals")
+    assert code == 0
+    assert "the time was up before the end" in out
+    first, second = record.read(tmp_path / "cpu-speed.json", record.Suite).records
+    assert len(first.rows) == 2 * len(eager.FORMULAS)
+    assert 0 < len(second.rows) < len(first.rows)
+    assert numbers.markdown(tmp_path / "cpu-speed.json") in out
+
+
+def test_nothing_of_a_part_needs_rich():
+    """A borrowed GPU may lack it."""
+    code = "import sys; sys.modules.update(rich=None, matplotlib=None, PIL=None); import benchmarks.gpu.{}"
+    for name in ("tests", "speed"):
+        subprocess.run([sys.executable, "-c", code.format(name)], cwd=ROOT, check=True)
