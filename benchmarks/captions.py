@@ -1,21 +1,28 @@
 """How a measurement is called, wherever it is shown."""
 
+from collections.abc import Sequence
+
+from .machine import Machine
 from .record import Record
 
 
 def title(record: Record) -> str:
     """What was measured, on what and when."""
-    return f"{size(record)}, {record.dtype}, loss + gradient, {place(record)}"
+    return f"{size(record.shape, record.source)}, {record.dtype}, loss + gradient, {place(record)}"
 
 
-def size(record: Record) -> str:
-    """Of the logits, and of the labels where it is another."""
-    logits = "x".join(map(str, (*record.shape[:2], *record.source)))
-    return logits if record.source == record.shape[2:] else f"{logits} to {record.shape[2]}x{record.shape[3]}"
+def size(shape: Sequence[int], source: Sequence[int]) -> str:
+    """Of the logits, and of the labels where it is another. shape (B, L, H, W), source (h, w)."""
+    logits = "x".join(map(str, (*shape[:2], *source)))
+    return logits if tuple(source) == tuple(shape[2:]) else f"{logits} to {shape[2]}x{shape[3]}"
 
 
 def place(record: Record) -> str:
-    m = record.machine
+    return system(record.machine)
+
+
+def system(m: Machine) -> str:
+    """The machine, the versions and the day."""
     if m.capability is None:
         threads = f"{m.threads} threads" if m.threads > 1 else "1 thread"
         return f"{m.device}, {threads}, python {m.python}, torch {m.torch}, {m.date}"

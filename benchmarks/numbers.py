@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import overview, roofline
+from . import kernels, overview, roofline
 from .captions import digits, title
 from .contest import OURS
 from .markdown import table
@@ -20,6 +20,7 @@ RIVALS = ("eager", "compiled", "released")
 SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
     "cpu-figure5.json": figure5.markdown,
+    "cuda-kernels.json": kernels.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }
 

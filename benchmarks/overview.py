@@ -27,7 +27,7 @@ def markdown(suite: Suite) -> str:
 def _table(records: Sequence[Record], cell: Callable[[Record, str], str]) -> str:
     shown = [loss for loss in LOSSES if any(row.loss == loss for record in records for row in record.rows)]
     head = ("", *(loss.removesuffix("Loss") for loss in shown))
-    return table(head, ([f"{size(r)}, {r.dtype}", *(cell(r, loss) for loss in shown)] for r in records))
+    return table(head, ([f"{size(r.shape, r.source)}, {r.dtype}", *(cell(r, loss) for loss in shown)] for r in records))
 
 
 def _times(record: Record, loss: str) -> str:
