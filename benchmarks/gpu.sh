@@ -3,11 +3,12 @@
 # Usage: benchmarks/gpu.sh [--dry-run] PART... FOLDER
 #   tests   the tests of the kernels, those that need a GPU first
 #   speed   time, memory and host time of every loss: ours and eager, then compiled, Liger's and released rivals
+#   tiles   the tuning table's tiles beside others
 # Logs and results go to FOLDER, seen from the repository's root, as they come. A part that fails or takes too long
 # is named at the end, and the others run all the same. PYTHON and LIMIT (seconds of a part) may be set.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-known="tests speed"
+known="tests speed tiles"
 python=${PYTHON:-python3}
 limit=${LIMIT:-240}
 options=(--seconds $((limit * 9 / 10))) # by the clock inside a part; the rest is for its start and its end

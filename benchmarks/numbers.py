@@ -8,6 +8,7 @@ from pathlib import Path
 from . import kernels, overview, roofline
 from .captions import digits, title
 from .contest import OURS
+from .gpu import tiles
 from .markdown import table
 from .paper import figure5, tables
 from .paper.results import read_all
@@ -21,6 +22,7 @@ SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
     "cpu-figure5.json": figure5.markdown,
     "cuda-kernels.json": kernels.markdown,
+    "tiles.jsonl": tiles.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }
 

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import eager, numbers, record
-from benchmarks.gpu import speed
+from benchmarks.gpu import speed, tiles
 from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.tests import summary
 from benchmarks.shapes import SHAPES, Sizes
@@ -65,7 +66,7 @@ def stand_in(folder, body):
 def test_an_unknown_part_is_an_error_that_lists_the_known(tmp_path):
     done = script("tests", "sped", tmp_path)
     assert done.returncode == 2
-    assert "parts out of: tests speed; got 'sped'" in done.stderr
+    assert "parts out of: tests speed tiles; got 'sped'" in done.stderr
     assert script(tmp_path).returncode == 2
     assert not list(tmp_path.iterdir())
 
@@ -94,11 +95,11 @@ def test_a_parts_time_ends_it(tmp_path):
 
 
 def test_a_dry_run(tmp_path):
-    done = script("--dry-run", "tests", "speed", tmp_path)
+    done = script("--dry-run", "tests", "speed", "tiles", tmp_path)
     assert done.returncode == 0, done.stdout
     assert "--continue-on-collection-errors" in done.stdout
     assert "    upsample ade20k bf16 4x150x512x512 from (128, 128)\n" in done.stdout
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["speed.log", "tests.log"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["speed.log", "tests.log", "tiles.log"]
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2", "--dist", "worksteal")], ids=["alone", "workers"])
@@ -197,5 +198,85 @@ def test_speed_that_is_cut_off_leaves_a_file(tiny, tmp_path, monkeypatch, capsys
 def test_nothing_of_a_part_needs_rich():
     """A borrowed GPU may lack it."""
     code = "import sys; sys.modules.update(rich=None, matplotlib=None, PIL=None); import benchmarks.gpu.{}"
-    for name in ("tests", "speed"):
+    for name in ("tests", "speed", "tiles"):
         subprocess.run([sys.executable, "-c", code.format(name)], cwd=ROOT, check=True)
+
+
+CASES = (
+    tiles.Swept("dense", "LDAMLoss", (1, 5, 8, 16), (8, 16), "fp32", "loss"),
+    tiles.Swept("resized", "PATLoss", (1, 5, 8, 16), (2, 4), "bf16", "upsample"),
+)
+
+
+@pytest.fixture
+def two_cases(monkeypatch):
+    pytest.importorskip("triton")
+    if torch.cuda.is_available():
+        pytest.skip("the interpreter runs kernels on a CPU's tensors")
+    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr(tiles, "CASES", CASES)
+    monkeypatch.setattr(tiles, "MOST_CHANGES", 1)
+
+
+def test_tiles(two_cases, tmp_path, monkeypatch, capsys):
+    """Of every case the table's tile and its neighbours, as they come, and the best of them."""
+    from pat_triton.kernels import tiles as the_table
+
+    before = the_table.loss_tile, the_table.upsample_tile
+    code, out = part(tiles, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu")
+    assert code == 0
+    assert (the_table.loss_tile, the_table.upsample_tile) == before
+    first, *rows = [json.loads(line) for line in (tmp_path / "tiles.jsonl").read_text().splitlines()]
+    assert first["machine"]["bandwidth"] == 1e10
+    assert [row["name"] for row in rows if row["default"]] == ["dense", "resized"]
+    assert all(row["microseconds"] > 0 for row in rows)
+    assert rows[0]["floor"] == pytest.approx((2 * 4 * 5 * 8 * 16 + 8 * 16) / 1e10 * 1e6)
+    best = min((row for row in rows if row["name"] == "dense"), key=lambda row: row["microseconds"])
+    after = out[out.index("dense: LDAMLoss, 1x5x8x16, fp32, tile of the loss kernel; ") :].splitlines()
+    assert after[4].startswith(f"| {best['microseconds']:.0f} | {best['tile']['maxnreg']} | ")
+    assert out.count("| the table's |") == 2
+    assert numbers.markdown(tmp_path / "tiles.jsonl") in out
+
+
+def test_a_tile_that_is_wrong_has_no_time(two_cases, tmp_path, monkeypatch, capsys):
+    """The loss with another tile than the table's is made another one."""
+    true = tiles._gradient
+    monkeypatch.setattr(
+        tiles, "_gradient", lambda step, case, tile: true(step, case, tile) * (1 + 0.1 * tile["maxnreg"])
+    )
+    code, out = part(tiles, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--cases", "dense")
+    assert code == 0
+    rows = [json.loads(line) for line in (tmp_path / "tiles.jsonl").read_text().splitlines()][1:]
+    others = [row for row in rows if row["tile"]["maxnreg"]]
+    assert len(others) == 2
+    assert all("microseconds" not in row and "ValueError: the gradient is off by 1" in row["why"] for row in others)
+    assert f"{len(rows) - 2} of {len(rows)} tiles ran" in out
+
+
+def test_the_tile_that_is_asked_for_is_the_tables(two_cases):
+    """With its registers, which are no number of the table's."""
+    from pat_triton.kernels import tiles as the_table
+
+    step, _ = tiles.prepared(CASES[0], torch.device("cpu"), 1)
+    default = tiles.default_tile(CASES[0], step)
+    with tiles.tiled("loss", {**default, "maxnreg": 128}):
+        assert the_table.loss_tile(5, True, True, False, 32)._asdict() == {**default, "maxnreg": 128}
+    with tiles.tiled("loss", default):
+        assert "maxnreg" not in the_table.loss_tile(5, True, True, False, 32)._asdict()
+
+
+def test_candidates():
+    default = {"maxnreg": 0, "CLASSES": 256, "PIXELS": 64, "num_warps": 4, "VECTOR": 2}
+    made = list(tiles.candidates(default, 150))
+    assert made[0] == default
+    changes = [sum(tile[name] != default[name] for name in default) for tile in made]
+    assert changes == sorted(changes) and max(changes) == tiles.MOST_CHANGES
+    assert {tile["CLASSES"] for tile in made} == {256, 128, 64, 32}
+    # What an H200 had best of 150 classes in bf16.
+    assert {**default, "maxnreg": 128} in made
+
+
+def test_unknown_cases(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        part(tiles, monkeypatch, capsys, "--save", tmp_path, "--cases", "up20")
+    assert "--cases: got up20, expected some of up19bf16, " in capsys.readouterr().err
