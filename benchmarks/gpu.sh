@@ -4,11 +4,13 @@
 #   tests   the tests of the kernels, those that need a GPU first
 #   speed   time, memory and host time of every loss: ours and eager, then compiled, Liger's and released rivals
 #   tiles   the tuning table's tiles beside others
-# Logs and results go to FOLDER, seen from the repository's root, as they come. A part that fails or takes too long
-# is named at the end, and the others run all the same. PYTHON and LIMIT (seconds of a part) may be set.
+#   camvid  CamVid at full size, from the folder $CAMVID: cross-entropy, BLV and PAT, as many runs as fit
+# Logs and results go to FOLDER, seen from the repository's root, as they come; camvid's, a file a run, also as a tar.
+# A part that fails or takes too long is named at the end, and the others run all the same. PYTHON and LIMIT (seconds
+# of a part) may be set.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-known="tests speed tiles"
+known="tests speed tiles camvid"
 python=${PYTHON:-python3}
 limit=${LIMIT:-240}
 options=(--seconds $((limit * 9 / 10))) # by the clock inside a part; the rest is for its start and its end
@@ -37,6 +39,7 @@ for part in "${parts[@]}"; do
     timeout --signal=INT --kill-after=10 "$limit" \
         "$python" -m "benchmarks.gpu.$part" --save "$out" "${options[@]}" >"$out/$part.log" 2>&1 || status=$?
     tail -n 60 "$out/$part.log"
+    [ ! -d "$out/$part" ] || tar -czf "$out/$part.tar.gz" -C "$out" "$part"
     [ "$status" -eq 0 ] || failed+=("$part (exit $status)")
 done
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from camvid import camvid as drawn_camvid
 
 from benchmarks import eager, numbers, record
-from benchmarks.gpu import speed, tiles
+from benchmarks.gpu import camvid, speed, tiles
 from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.tests import summary
 from benchmarks.shapes import SHAPES, Sizes
@@ -66,7 +67,7 @@ def stand_in(folder, body):
 def test_an_unknown_part_is_an_error_that_lists_the_known(tmp_path):
     done = script("tests", "sped", tmp_path)
     assert done.returncode == 2
-    assert "parts out of: tests speed tiles; got 'sped'" in done.stderr
+    assert "parts out of: tests speed tiles camvid; got 'sped'" in done.stderr
     assert script(tmp_path).returncode == 2
     assert not list(tmp_path.iterdir())
 
@@ -95,11 +96,13 @@ def test_a_parts_time_ends_it(tmp_path):
 
 
 def test_a_dry_run(tmp_path):
-    done = script("--dry-run", "tests", "speed", "tiles", tmp_path)
+    done = script("--dry-run", "tests", "speed", "tiles", "camvid", tmp_path)
     assert done.returncode == 0, done.stdout
     assert "--continue-on-collection-errors" in done.stdout
     assert "    upsample ade20k bf16 4x150x512x512 from (128, 128)\n" in done.stdout
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["speed.log", "tests.log", "tiles.log"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["camvid.log", "speed.log", "tests.log", "tiles.log"]
+    assert "up19bf16: PATLoss, 8x19x256x512 to 1024x2048, bf16, tile of the upsample kernel\n" in done.stdout
+    assert "model=segnet, width=64, size=(360, 480), batch=8" in done.stdout
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2", "--dist", "worksteal")], ids=["alone", "workers"])
@@ -280,3 +283,34 @@ def test_unknown_cases(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         part(tiles, monkeypatch, capsys, "--save", tmp_path, "--cases", "up20")
     assert "--cases: got up20, expected some of up19bf16, " in capsys.readouterr().err
+
+
+def test_camvid(tmp_path, monkeypatch, capsys):
+    """Every loss with one seed, then with the next, a file each, while the time lasts; the table says the steps."""
+    root = drawn_camvid(tmp_path / "data", ("train", "val", "test"))
+    lefts = iter([10.0, 10.0, 10.0, 10.0])
+    monkeypatch.setattr(Clock, "left", property(lambda _: next(lefts, 0.0)))
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # threads of a run
+    small = ("--steps", 2, "--width", 4, "--size", 32, 48, "--device", "cpu")
+    monkeypatch.setenv("CAMVID", str(root))
+    code, out = part(camvid, monkeypatch, capsys, "--save", tmp_path / "new", *small)
+    assert code == 0
+    names = sorted(file.name for file in (tmp_path / "new/camvid").iterdir())
+    assert names == [
+        "BLVLoss_sigma=0.5-lr=0.0003-seed=0.json", "CrossEntropyLoss-lr=0.0003-seed=0.json",
+        "CrossEntropyLoss-lr=0.0003-seed=1.json", "PATLoss_temperature=20-lr=0.001-seed=0.json",
+    ]  # fmt: skip
+    assert "camvid, segnet of width 4, 32x48, 2 steps of 8 images" in out
+    assert "| `CrossEntropyLoss` | 2 | 0.0003 |" in out
+    assert numbers.markdown(tmp_path / "new/camvid") in out
+    monkeypatch.delenv("CAMVID")
+    with pytest.raises(SystemExit):
+        part(camvid, monkeypatch, capsys, "--save", tmp_path / "other", *small)
+    assert "no CAMVID in the environment" in capsys.readouterr().err
+
+
+def test_a_parts_folder_comes_as_one_file_too(tmp_path):
+    body = 'mkdir -p "$4/camvid"; echo a > "$4/camvid/run.json"'
+    assert script("camvid", tmp_path / "out", PYTHON=stand_in(tmp_path, body)).returncode == 0
+    listed = subprocess.run(["tar", "-tzf", tmp_path / "out/camvid.tar.gz"], capture_output=True, text=True)
+    assert "camvid/run.json" in listed.stdout.splitlines()

@@ -81,14 +81,14 @@ def run(args: argparse.Namespace) -> None:
         swept = _expressions(own["sweep"] or _swept(losses))
         steps = own["sweep_steps"] or max(1, complete(given).steps // 2)
         sweep = {
-            (loss, lr): _planned(given | {"lr": lr, "steps": steps}, loss, own["seeds"][0], "sweep-")
+            (loss, lr): planned(given | {"lr": lr, "steps": steps}, loss, own["seeds"][0], "sweep-")
             for loss in swept
             for lr in own["rates"]
         }
         execute(list(sweep.values()))
         rates = {loss: _best(loss, [(lr, sweep[loss, lr]) for lr in own["rates"]], save) for loss in swept}
     execute([
-        _planned(given | ({"lr": _rate(rates, loss)} if rates else {}), loss, seed)
+        planned(given | ({"lr": _rate(rates, loss)} if rates else {}), loss, seed)
         for seed in own["seeds"]
         for loss in losses
     ])  # fmt: skip
@@ -149,7 +149,7 @@ def _rate(rates: dict[str, float], loss: str) -> float:
     return rates.get(loss) or (*alike, *rates.values())[0]
 
 
-def _planned(given: dict[str, Any], loss: str, seed: int, prefix: str = "") -> Planned:
+def planned(given: dict[str, Any], loss: str, seed: int, prefix: str = "") -> Planned:
     args = complete({"measure": False} | given | {"loss": (loss,), "seed": seed})
     name = "".join(c if c.isalnum() or c in "=.+-_" else "_" for c in loss.replace(" ", "").rstrip(")"))
     return Planned(f"{prefix}{name}-lr={args.lr:g}-seed={seed}", vars(args))
