@@ -7,6 +7,7 @@ import, so the variable is set before anything imports it.
 import contextlib
 import functools
 import os
+import shutil
 import warnings
 
 import torch
@@ -60,7 +61,7 @@ def no_scratch():
 
 
 @pytest.fixture(autouse=True)
-def poison(monkeypatch, request):
+def poison(settings_are_put_back, monkeypatch, request):
     """Whatever reads memory before writing it reads NaN. ``@pytest.mark.untouched`` leaves it lazy."""
     if request.node.get_closest_marker("untouched"):
         return
@@ -97,12 +98,21 @@ def language_patched_once():
         yield
 
 
+READ = ("PAT_TRITON_VALIDATE", "TRITON_INTERPRET", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "RANK", "WORLD_SIZE")
+
+
+def _set_environment(before):
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 # What a test may change in the whole process: how it is read, and how it is put back.
 SETTINGS = {
-    "the environment": (
-        lambda: {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
-        lambda before: (os.environ.clear(), os.environ.update(before)),
-    ),
+    # Libraries add variables of their own when they are imported.
+    "the environment": (lambda: {name: os.environ.get(name) for name in READ}, _set_environment),
     "the working directory": (os.getcwd, os.chdir),
     "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
@@ -134,6 +144,28 @@ def settings_are_put_back():
     for name in changed:
         SETTINGS[name][1](before[name])
     assert not changed, f"the test left changed: {', '.join(changed)}"
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """``made_once(name, make)``: the folder that ``make(folder)`` filled, once for all workers of a run."""
+    import fcntl
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name, make):
+        folder, unfinished = base / name, base / f"{name}.unfinished"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
 
 
 @pytest.fixture(autouse=True)

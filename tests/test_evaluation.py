@@ -4,7 +4,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, GPU, LOSSES, PATHS, PLANS, RESIZES, Loss, assert_close, distance, enlarged, example, ignore
+from cases import (
+    EACH,
+    EXACT,
+    GPU,
+    LOSSES,
+    PATHS,
+    PLANS,
+    RESIZES,
+    Loss,
+    assert_close,
+    distance,
+    enlarged,
+    example,
+    ignore,
+)
 
 import pat_triton
 from pat_triton import Statistics, confusion_matrix, metrics, predict
@@ -64,9 +78,13 @@ def test_ties_nan_and_infinities(size, dtype, path):
         assert (labels[2] == 4).all()
 
 
-@pytest.mark.parametrize("resized", [False, True], ids=["dense", "resized"])
+# The parameters of a loss make no other sums where its logits are resized.
+@pytest.mark.parametrize(
+    ("loss", "resized"),
+    [pytest.param(*row.values, False, id=f"{row.id}-dense") for row in LOSSES]
+    + [pytest.param(*row.values, True, id=f"{row.id}-resized") for row in EACH],
+)
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("loss", LOSSES)
 def test_statistics(loss, path, resized):
     """By image and class: sums of the map, counts of the confusion matrix; and the loss stays what it is."""
     logits, target = enlarged((2, 7, 6, 9), (15, 23)) if resized else example((2, 7, 9, 13))

@@ -99,7 +99,7 @@ def quick(monkeypatch):
     """Few and large tiles where they are interpreted, program after program."""
     if kernels.INTERPRETED:
         monkeypatch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(4, 1 << 16, 1, 4))
-        monkeypatch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(4, 1 << 14, 4, 64, 1))
+        monkeypatch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(4, 128, 4, 64, 1))
 
 
 @pytest.mark.untouched

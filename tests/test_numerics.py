@@ -135,6 +135,8 @@ def test_nan_and_inf_propagate(loss, source, gradient, path):
         assert total.isnan()
         assert grad[:, :, node[1], node[2]].isnan().all(1).tolist() == [True, False]
         assert grad[1].isfinite().all()
+        if gradient == "recompute":  # what a map and statistics are, whatever the plan
+            continue
         terms, _ = run(loss, path, logits, target, reduction="none")
         assert torch.equal(terms.isnan(), spoilt)
 

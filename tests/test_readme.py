@@ -6,23 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_code_runs(number, tmp_path):
-    """From a file, because Triton reads the source of a kernel; in the interpreter where there is no GPU."""
-    file = tmp_path / f"block_{number}.py"
-    file.write_text(BLOCKS[number].replace('"auto"', '"triton"'))
+def test_code_runs(tmp_path):
+    """Each block alone, from a file, because Triton reads the source of a kernel; in the interpreter where there is
+    no GPU. One process runs them one after the other: importing torch takes longer than they do."""
+    files = [tmp_path / f"block_{number}.py" for number in range(len(BLOCKS))]
+    for file, block in zip(files, BLOCKS, strict=True):
+        file.write_text(block.replace('"auto"', '"triton"'))
+    run = "import runpy, sys\nfor file in sys.argv[1:]: runpy.run_path(file, run_name='__main__'); print(file)"
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(file)], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-W", "error", "-c", run, *files], cwd=tmp_path, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert [str(file) for file in files] == [
+        line for line in done.stdout.splitlines() if line.startswith(str(tmp_path))
+    ]
 
 
 def test_ci_runs_the_readmes_test_command():

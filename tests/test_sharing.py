@@ -17,9 +17,14 @@ import pat_triton
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(made_once):
     """What each rank saw: two dictionaries of (value, gradient)."""
-    where = tmp_path_factory.mktemp("processes")
+    where = made_once("processes", start)
+    return [torch.load(where / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def start(where):
+    """Both processes, which leave their results there."""
     command = [sys.executable, Path(__file__).parent / "processes.py", where]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     started = [
@@ -32,7 +37,6 @@ def results(tmp_path_factory):
     finally:
         for process in started:
             process.kill()
-    return [torch.load(where / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
 def whole(loss, reduction="mean", size=None, training=True):
