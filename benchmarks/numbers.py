@@ -22,7 +22,6 @@ SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
     "cpu-figure5.json": figure5.markdown,
     "cuda-kernels.json": kernels.markdown,
-    "tiles.jsonl": tiles.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }
 
@@ -47,6 +46,8 @@ def markdown(file: Path) -> str:
         return "Not measured yet.\n"
     if file.is_dir():
         return tables.markdown(read_all(file))
+    if file.suffix == ".jsonl":
+        return tiles.markdown(file)
     if file.name in SPECIAL:
         return SPECIAL[file.name](file)
     record = read(file, Record)

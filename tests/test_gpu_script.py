@@ -229,7 +229,7 @@ def test_tiles(two_cases, tmp_path, monkeypatch, capsys):
     code, out = part(tiles, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu")
     assert code == 0
     assert (the_table.loss_tile, the_table.upsample_tile) == before
-    first, *rows = [json.loads(line) for line in (tmp_path / "tiles.jsonl").read_text().splitlines()]
+    first, *rows = [json.loads(line) for line in (tmp_path / "cpu-tiles.jsonl").read_text().splitlines()]
     assert first["machine"]["bandwidth"] == 1e10
     assert [row["name"] for row in rows if row["default"]] == ["dense", "resized"]
     assert all(row["microseconds"] > 0 for row in rows)
@@ -238,7 +238,7 @@ def test_tiles(two_cases, tmp_path, monkeypatch, capsys):
     after = out[out.index("dense: LDAMLoss, 1x5x8x16, fp32, tile of the loss kernel; ") :].splitlines()
     assert after[4].startswith(f"| {best['microseconds']:.0f} | {best['tile']['maxnreg']} | ")
     assert out.count("| the table's |") == 2
-    assert numbers.markdown(tmp_path / "tiles.jsonl") in out
+    assert numbers.markdown(tmp_path / "cpu-tiles.jsonl") in out
 
 
 def test_a_tile_that_is_wrong_has_no_time(two_cases, tmp_path, monkeypatch, capsys):
@@ -249,7 +249,7 @@ def test_a_tile_that_is_wrong_has_no_time(two_cases, tmp_path, monkeypatch, caps
     )
     code, out = part(tiles, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--cases", "dense")
     assert code == 0
-    rows = [json.loads(line) for line in (tmp_path / "tiles.jsonl").read_text().splitlines()][1:]
+    rows = [json.loads(line) for line in (tmp_path / "cpu-tiles.jsonl").read_text().splitlines()][1:]
     others = [row for row in rows if row["tile"]["maxnreg"]]
     assert len(others) == 2
     assert all("microseconds" not in row and "ValueError: the gradient is off by 1" in row["why"] for row in others)
@@ -277,6 +277,14 @@ def test_candidates():
     assert {tile["CLASSES"] for tile in made} == {256, 128, 64, 32}
     # What an H200 had best of 150 classes in bf16.
     assert {**default, "maxnreg": 128} in made
+
+
+def test_the_tiles_of_a_gpu():
+    """Those of the H200: the best first, the table's tile behind it."""
+    made = numbers.markdown(numbers.RESULTS / "cuda-tiles.jsonl").splitlines()
+    start = next(i for i, line in enumerate(made) if line.startswith("up19bf16: PATLoss, 8x19x256x512 to 1024x2048"))
+    assert made[start + 4] == "| 550 | 128 | 32 | 16 | 4 | 16 | 2 |  |"
+    assert made[start + 9] == "| 776 | 0 | 32 | 32 | 4 | 8 | 4 | the table's |"
 
 
 def test_unknown_cases(tmp_path, monkeypatch, capsys):

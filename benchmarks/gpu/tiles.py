@@ -23,10 +23,10 @@ import torch
 
 import pat_triton
 
-from ..captions import size
+from ..captions import size, system
 from ..case import example
 from ..contest import options
-from ..machine import add_device, machine, pick_timed
+from ..machine import Machine, add_device, machine, pick_timed
 from ..markdown import table
 from ..shapes import Shape
 from .clock import Clock, part_parser
@@ -90,10 +90,11 @@ def main() -> int:
         print("\n".join(map(str, cases)))
         print(f"up to {MOST_CHANGES} numbers of a tile changed, registers {REGISTERS}; {args.seconds:.0f} s")
         return 0
-    file: Path = args.save / "tiles.jsonl"
+    device = pick_timed(args.device)
+    file: Path = args.save / f"{device.type}-tiles.jsonl"
     if file.exists():
         raise SystemExit(f"--save: {file} exists, expected a folder without it")
-    sweep(cases, pick_timed(args.device), file, Clock(args.seconds))
+    sweep(cases, device, file, Clock(args.seconds))
     print(markdown(file))
     return 0
 
@@ -279,8 +280,9 @@ def _append(file: Path, row: dict[str, Any]) -> None:
 
 def markdown(file: Path, most: int = 5) -> str:
     """Of each case the best tiles and the table's."""
-    rows = [json.loads(line) for line in file.read_text().splitlines()][1:]
-    return "\n".join(_best(list(group), most) for _, group in itertools.groupby(rows, key=lambda row: row["name"]))
+    head, *rows = [json.loads(line) for line in file.read_text().splitlines()]
+    cases = itertools.groupby(rows, key=lambda row: row["name"])
+    return "\n".join([f"{system(Machine(**head['machine']))}\n", *(_best(list(group), most) for _, group in cases)])
 
 
 def _best(rows: list[dict[str, Any]], most: int) -> str:
