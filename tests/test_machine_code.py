@@ -42,9 +42,9 @@ def test_everything_compiles(codes):
     made = Counter(c["kernel"] for c in codes)
     detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
-        # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps,
-        # adjustments (sm_90: each in both dtypes), each curve in fp32 and fp64, ragged layouts, resized columns that do not fit the
-        # upsample kernel, statistics, factors of each pixel.
+        # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps and
+        # adjustments (on sm_90 in both dtypes), each curve in fp32 and fp64, ragged layouts, resized columns that
+        # do not fit the upsample kernel, statistics, factors of each pixel.
         "loss_kernel": 3 * 2 * 3
         + detailed * 2 * 2 * (2 + 3)
         + (1 + detailed) * 3 * (1 + 2 + 2)

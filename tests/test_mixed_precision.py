@@ -95,7 +95,7 @@ MANY = {"dense": ((2048, 2048), (2048, 2048)), "resized": ((512, 512), (2048, 20
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def few_programs(monkeypatch):
     """Few and large tiles where they are interpreted, program after program."""
     if kernels.INTERPRETED:
         monkeypatch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(4, 1 << 16, 1, 4))
@@ -103,7 +103,7 @@ def quick(monkeypatch):
 
 
 @pytest.mark.untouched
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("loss", [CE, PAT], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("many", MANY)
