@@ -298,7 +298,7 @@ def test_camvid(tmp_path, monkeypatch, capsys):
     root = drawn_camvid(tmp_path / "data", ("train", "val", "test"))
     lefts = iter([10.0, 10.0, 10.0, 10.0])
     monkeypatch.setattr(Clock, "left", property(lambda _: next(lefts, 0.0)))
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # threads of a run
+    monkeypatch.setattr(camvid, "workers", lambda: 1)  # threads of a run
     small = ("--steps", 2, "--width", 4, "--size", 32, 48, "--device", "cpu")
     monkeypatch.setenv("CAMVID", str(root))
     code, out = part(camvid, monkeypatch, capsys, "--save", tmp_path / "new", *small)

@@ -17,7 +17,7 @@ from ..paper.runs import Planned, planned
 from ..paper.runs import _one as train_one
 from ..paper.tables import markdown
 from ..training.arguments import positive
-from .clock import Clock, part_parser
+from .clock import Clock, part_parser, workers
 
 RATES = {"CrossEntropyLoss": 3e-4, "BLVLoss(sigma=0.5)": 3e-4, "PATLoss(temperature=20)": 1e-3}
 NETWORK = {"data": "camvid", "model": "segnet", "width": 64, "size": (360, 480), "batch": 8, "amp": "bf16"}
@@ -56,7 +56,7 @@ def runs(given: dict[str, Any], folder: Path, clock: Clock) -> None:
         if clock.left <= longest:
             return
         start = time.monotonic()
-        train_one(plan, folder, threads=os.cpu_count() or 1, quiet=True)
+        train_one(plan, folder, threads=workers(), quiet=True)
         longest = max(longest, time.monotonic() - start)
         clock.say(f"{plan.name}: {given['steps']} steps")
 

@@ -1,8 +1,11 @@
-"""The time that a part of ``gpu.sh`` has, and the options that all of them take."""
+"""The time and the processes that a part of ``gpu.sh`` has, and the options that all of them take."""
 
 import argparse
+import os
 import time
 from pathlib import Path
+
+MOST = 15  # processes; each holds a context and a batch on the GPU
 
 
 class Clock:
@@ -23,6 +26,11 @@ class Clock:
     def say(self, what: str) -> None:
         """With the seconds since the start, at once: a part may be ended at any time."""
         print(f"[{time.monotonic() - self.start:5.0f} s] {what}", flush=True)
+
+
+def workers() -> int:
+    """Processes beside this one that the machine has cores for."""
+    return max(1, min(MOST, len(os.sched_getaffinity(0)) - 1))
 
 
 def part_parser(part: str, what: str) -> argparse.ArgumentParser:

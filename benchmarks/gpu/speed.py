@@ -4,7 +4,6 @@ A contestant is measured beside those of its own stage only: ours and eager in t
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from ..overview import markdown
 from ..record import Record, Row, Suite, rewrite
 from ..run import checked, priced
 from ..shapes import Shape, quarter, resolve
-from .clock import Clock, part_parser
+from .clock import Clock, part_parser, workers
 
 SIZES = ("cityscapes", "small", "ade20k")
 DTYPES = ("fp32", "bf16")
@@ -116,17 +115,16 @@ def run(args: argparse.Namespace, stages: Sequence[Stage]) -> int:
 
 
 def _compile(stage: Stage, planned: Sequence[Planned], device: torch.device, clock: Clock) -> None:
-    workers = (os.cpu_count() or 1) - 1
-    if device.type != "cuda" or workers < 2 or clock.up:
+    if device.type != "cuda" or clock.up:
         return
     tasks = [one.task for one in planned]
     if stage is OURS_AND_EAGER:
         clock.say("compiling ours")
-        ahead.warm_ours(tasks, device, workers, clock.left / 3)
+        ahead.warm_ours(tasks, device, workers(), clock.left / 3)
     elif stage.name == "compiled":
         clock.say(f"compiling rivals: {', '.join(stage.losses)}")
         fit = torch.cuda.get_device_properties(device).total_memory // (GIGABYTES << 30)
-        ahead.compile_all(tasks, device, max(1, min(workers, fit)), clock.left / 2, stage.losses)
+        ahead.compile_all(tasks, device, max(1, min(workers(), fit)), clock.left / 2, stage.losses)
 
 
 def _measure(stage: Stage, one: Planned, records: "Records", device: torch.device, clock: Clock) -> list[str]:

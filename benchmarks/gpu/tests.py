@@ -1,7 +1,6 @@
 """The kernels' tests on the device, and a summary that is there also when the clock ended them."""
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -9,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .clock import Clock, part_parser
+from .clock import Clock, part_parser, workers
 
 SHOWN = 240  # characters shown of why a test failed
 
@@ -39,8 +38,7 @@ def pytest_arguments(outcomes: Path, seconds: float) -> list[str]:
                  "-p", "no:benchmark", "-p", "no:cacheprovider", "-p", "benchmarks.gpu.outcomes",
                  "--outcomes", str(outcomes), "--seconds", f"{seconds:.0f}",
                  "--ignore", "tests/test_machine_code.py"]  # fmt: skip
-    workers = max(1, (os.cpu_count() or 1) - 1)
-    return [*arguments, "-n", str(workers), "--dist", "worksteal"] if find_spec("xdist") else arguments
+    return [*arguments, "-n", str(workers()), "--dist", "worksteal"] if find_spec("xdist") else arguments
 
 
 def summary(lines: Iterable[dict[str, Any]]) -> tuple[str, bool]:

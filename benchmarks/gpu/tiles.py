@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import sys
 import time
 from collections import namedtuple
@@ -29,7 +28,7 @@ from ..contest import options
 from ..machine import Machine, add_device, machine, pick_timed
 from ..markdown import table
 from ..shapes import Shape
-from .clock import Clock, part_parser
+from .clock import Clock, part_parser, workers
 
 FEW = 2  # images; a kernel is compiled for any number
 REPEATS, CALLS = 5, 20
@@ -258,8 +257,7 @@ def _pool(device: torch.device) -> Iterator[ProcessPoolExecutor | None]:
     if device.type == "cpu":
         yield None
         return
-    workers = max(1, (os.cpu_count() or 1) - 1)
-    with ProcessPoolExecutor(workers, get_context("spawn"), exec, ("import torch",)) as pool:
+    with ProcessPoolExecutor(workers(), get_context("spawn"), exec, ("import torch",)) as pool:
         try:
             yield pool
         finally:
