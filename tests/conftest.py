@@ -26,7 +26,7 @@ else:
     # The same examples every time, in CI; many others by ``pytest --hypothesis-profile=thorough``.
     settings.register_profile(
         "quick",
-        max_examples=4,
+        max_examples=2,
         derandomize=True,
         database=None,
         deadline=None,
@@ -143,6 +143,13 @@ def _set_environment(before):
             os.environ[name] = value
 
 
+def _set_sync_debug_mode(mode):
+    """PyTorch warns that this mode is a prototype; an error in its stead would leave the mode on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype", UserWarning)
+        torch.cuda.set_sync_debug_mode(mode)
+
+
 # What a test may change in the whole process: how it is read, and how it is put back.
 SETTINGS = {
     # Libraries add variables of their own when they are imported.
@@ -166,7 +173,7 @@ SETTINGS = {
 }
 if torch.cuda.is_available():
     SETTINGS["the current GPU"] = torch.cuda.current_device, torch.cuda.set_device
-    SETTINGS["CUDA's sync debug mode"] = torch.cuda.get_sync_debug_mode, torch.cuda.set_sync_debug_mode
+    SETTINGS["CUDA's sync debug mode"] = torch.cuda.get_sync_debug_mode, _set_sync_debug_mode
 
 
 @pytest.fixture(autouse=True)
@@ -210,18 +217,16 @@ def seeded():
 
 @pytest.fixture
 def no_host_sync():
-    """A context in which PyTorch raises on any host synchronisation. That mode warns that it is a prototype."""
+    """A context in which PyTorch raises on any host synchronisation."""
 
     @contextlib.contextmanager
     def forbidden():
         before = torch.cuda.get_sync_debug_mode()
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype", UserWarning)
-                torch.cuda.set_sync_debug_mode("error")
+            _set_sync_debug_mode("error")
             yield
         finally:
-            torch.cuda.set_sync_debug_mode(before)
+            _set_sync_debug_mode(before)
 
     return forbidden
 
