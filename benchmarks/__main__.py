@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from . import losses, numbers, paper, roofline, suite, training
+from . import host, losses, numbers, paper, roofline, suite, training
 
-JOBS = (training, paper, losses, suite, roofline, numbers)
+JOBS = (training, paper, losses, suite, host, roofline, numbers)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pat_triton import SegmentationLoss
 from pat_triton.adjustment import Margin, Scale, Variation
 from pat_triton.curves import Exponential
-from pat_triton.kernels import path, tiles
+from pat_triton.kernels import backend, tiles
 from pat_triton.resize import resize
 from pat_triton.weights import MaskSize
 
@@ -90,7 +90,7 @@ def compiled(configuration: Configuration) -> list[Code]:
         Exponential(20.0), ADJUSTMENTS[c.adjustment], MaskSize(),
         ignore_index=255 if labels.dtype == torch.uint8 else -1, gradient=c.gradient,  # type: ignore[arg-type]
     )  # fmt: skip
-    with mock.patch("pat_triton.criterion.route", return_value=path):
+    with mock.patch("pat_triton.plan.route", return_value=backend):
         return compile_call(c.target, lambda: criterion(logits, labels).backward())
 
 

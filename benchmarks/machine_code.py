@@ -1,6 +1,6 @@
 """The package's own launches, compiled ahead of time for a GPU that need not be there, and read.
 
-``compile_call`` runs a call of ``pat_triton.kernels.path`` on meta tensors with the launches turned
+``compile_call`` runs a call of ``pat_triton.kernels.backend`` on meta tensors with the launches turned
 into compilations, so that what is inspected is what a real call would start: same specialisation,
 same tile, same options. It must run where TRITON_INTERPRET is unset.
 """
@@ -10,7 +10,7 @@ import functools
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,8 +20,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-import pat_triton.kernels.path  # noqa: F401  (before the launches are replaced)
-from pat_triton.kernels import launch, tiles
+from pat_triton import plan
+from pat_triton.kernels import tiles
+from pat_triton.kernels.launch import Launch
 
 from . import assembly
 from .assembly import Listing
@@ -76,17 +77,19 @@ def compile_call(target: str, call: Callable[[], object]) -> list[Code]:
     """Each kernel that ``call``, on meta tensors, would launch."""
     made: list[Code] = []
 
-    def compile_only(kernel: Any, programs: int, device: torch.device, *args: Any, **options: Any) -> None:
-        options = {"num_warps": 4, "enable_fp_fusion": True, **options}
-        compiled = kernel.warmup(*args, grid=(programs,), **options)
-        made.append(_read(target, kernel, compiled, args, programs, options))
+    def compile_only(launch: Launch, pointers: Sequence[torch.Tensor | None], *numbers: Any) -> None:
+        args, programs, options = (*pointers, *numbers, *launch.fixed), launch.programs, launch.constants
+        compiled = launch.kernel.warmup(*args, grid=(programs,), **options)
+        made.append(_read(target, launch.kernel, compiled, args, programs, options))
 
     driver.set_active(_Driver(target))
+    plan.forget()
     with (
-        mock.patch.object(launch, "start", compile_only),
+        mock.patch.object(Launch, "__call__", compile_only),
         mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].lanes),
     ):
         call()
+    plan.forget()
     return made
 
 
@@ -115,7 +118,7 @@ def _read(target: str, kernel: Any, compiled: Any, args: tuple[Any, ...], progra
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
     """Arguments as the IR names them: fields after a dot, tensors as pointers."""
     if isinstance(value, torch.Tensor):
-        return {name: Pointer(name.removesuffix(".pointer"), value.storage_offset() * value.itemsize)}
+        return {name: Pointer(name, value.storage_offset() * value.itemsize)}
     if isinstance(value, tuple):
         value = value._asdict() if hasattr(value, "_asdict") else dict(enumerate(value))
     if isinstance(value, dict):

@@ -3,13 +3,14 @@
     a_l = scale_l * (z_l + offset_l - margin_l * [l = label]) + variation_l * |v|
 
 An adjustment is called with the pixel counts n_l, int64 (L,), of the batch or of the data set, and
-returns float64 ``Tables``. Several are combined by giving a tuple of them.
+returns float64 ``Tables``. Several are combined by giving a tuple of them. Those of this file are data,
+``Amounts``, of which either ``tables`` here or a kernel makes the tables.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +18,7 @@ from torch import Tensor
 from .checks import known, non_negative, positive
 
 
-@dataclasses.dataclass(frozen=True)
-class Noise:
+class Noise(NamedTuple):
     """|v| = min(|sigma * variate|, 1), one variate for every (image, class, pixel)."""
 
     distribution: str
@@ -36,21 +36,46 @@ class Tables:
     noise: Noise | None = None
 
     @property
-    def unchanged(self) -> bool:
-        return self.scale is self.offset is self.margin is self.variation is None
+    def rows(self) -> tuple[str, ...]:
+        """The names of its tables."""
+        return tuple(name for name in ROWS if getattr(self, name) is not None)
 
-    def to(self, dtype: torch.dtype) -> "Tables":
-        def cast(table: Tensor | None) -> Tensor | None:
-            return None if table is None else table.to(dtype)
-
-        return Tables(cast(self.scale), cast(self.offset), cast(self.margin), cast(self.variation), self.noise)
-
-    def calm(self) -> "Tables":
+    def without_noise(self) -> "Tables":
         """The same without variation: what evaluation uses."""
         return dataclasses.replace(self, variation=None, noise=None)
 
 
+ROWS = ("scale", "offset", "margin", "variation")
 Adjustment = Callable[[Tensor], Tables]
+
+
+class Amounts(NamedTuple):
+    """Adjustments as data, None where they change nothing: the scale of the logits; the factor of log n_l in the
+    offset; the largest margin, the others falling as n_l ** (-1/4); and the distribution of the variation's noise,
+    where "xavier" is still to be scaled by the number of classes."""
+
+    scale: float | None = None
+    offset: float | None = None
+    margin: float | None = None
+    variation: Noise | None = None
+
+    def and_then(self, other: "Amounts") -> "Amounts":
+        """Scales multiply, offsets and margins add, one variation at most."""
+        if self.variation and other.variation:
+            raise ValueError("adjustment: expected at most one variation, got two")
+        return Amounts(
+            _join(float.__mul__, self.scale, other.scale),
+            _join(float.__add__, self.offset, other.offset),
+            _join(float.__add__, self.margin, other.margin),
+            self.variation or other.variation,
+        )
+
+    def without_noise(self) -> "Amounts":
+        return self._replace(variation=None)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return tuple(name for name in ROWS if getattr(self, name) is not None)
 
 
 def statistics(counts: Tensor) -> Tensor:
@@ -58,8 +83,44 @@ def statistics(counts: Tensor) -> Tensor:
     return counts.to(torch.float32 if counts.device.type == "mps" else torch.float64)
 
 
+def noise_of(variation: Noise | None, classes: int) -> Noise | None:
+    """Of so many classes: Xavier's is a normal distribution."""
+    if variation is None or variation.distribution != "xavier":
+        return variation
+    return Noise("gaussian", variation.sigma * math.sqrt(1 / classes))
+
+
+def tables(amounts: Amounts, counts: Tensor) -> Tables:
+    """The float64 tables of classes that occur so often, int64 (L,)."""
+    n = statistics(counts)
+    at_least_one = n.clamp(min=1)
+    scale = offset = margin = variation = None
+    if amounts.scale is not None:
+        scale = torch.full_like(n, amounts.scale)
+    if amounts.offset is not None:
+        offset = at_least_one.log() * amounts.offset
+    if amounts.margin is not None:
+        root = at_least_one**-0.25
+        margin = root * (amounts.margin / root.max())
+    if amounts.variation is not None:
+        rarity = n.sum().clamp(min=1).log() - at_least_one.log()
+        largest = rarity.max()
+        # One class holding every pixel that was counted makes them all 0: no variation, not 0/0.
+        variation = rarity / torch.where(largest > 0, largest, 1.0)
+    return Tables(scale, offset, margin, variation, noise_of(amounts.variation, len(n)))
+
+
+class Described:
+    """An adjustment that is data."""
+
+    amounts: Amounts
+
+    def __call__(self, counts: Tensor) -> Tables:
+        return tables(self.amounts, counts)
+
+
 @dataclasses.dataclass(frozen=True)
-class Scale:
+class Scale(Described):
     """a = scale * z; scale > 0. 1 / T is a softmax temperature."""
 
     scale: float
@@ -67,20 +128,20 @@ class Scale:
     def __post_init__(self) -> None:
         positive("scale", self.scale)
 
-    def __call__(self, counts: Tensor) -> Tables:
-        return Tables(scale=torch.full_like(statistics(counts), self.scale))
+    @property
+    def amounts(self) -> Amounts:  # type: ignore[override]
+        return Amounts(scale=float(self.scale))
 
 
 @dataclasses.dataclass(frozen=True)
-class LogPrior:
+class LogPrior(Described):
     """offset = log n_l: balanced softmax (Ren et al. 2020, equation 4)."""
 
-    def __call__(self, counts: Tensor) -> Tables:
-        return Tables(offset=statistics(counts).clamp(min=1).log())
+    amounts = Amounts(offset=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Margin:
+class Margin(Described):
     """margin_l = C / n_l ** (1/4), the largest = max_margin (LDAM, Cao et al. 2019, equation 13)."""
 
     max_margin: float = 0.5
@@ -88,13 +149,13 @@ class Margin:
     def __post_init__(self) -> None:
         positive("max_margin", self.max_margin)
 
-    def __call__(self, counts: Tensor) -> Tables:
-        root = statistics(counts).clamp(min=1) ** -0.25
-        return Tables(margin=root * (self.max_margin / root.max()))
+    @property
+    def amounts(self) -> Amounts:  # type: ignore[override]
+        return Amounts(margin=float(self.max_margin))
 
 
 @dataclasses.dataclass(frozen=True)
-class Variation:
+class Variation(Described):
     """variation_l = (log N - log n_l) / the largest of these (BLV, Wang et al. 2023): tail classes vary most.
 
     ``distribution``: "gaussian" N(0, sigma), "uniform" U(-sigma, sigma), or "xavier"
@@ -110,21 +171,26 @@ class Variation:
         non_negative("sigma", self.sigma)
         known("distribution", self.distribution, self.DISTRIBUTIONS)
 
-    def __call__(self, counts: Tensor) -> Tables:
-        n = statistics(counts)
-        rarity = n.sum().clamp(min=1).log() - n.clamp(min=1).log()
-        largest = rarity.max()
-        # One class holding every pixel that was counted makes them all 0: no variation, not 0/0.
-        variation = rarity / torch.where(largest > 0, largest, 1.0)
-        if self.distribution == "xavier":
-            noise = Noise("gaussian", self.sigma * math.sqrt(1 / len(n)))
-        else:
-            noise = Noise(self.distribution, self.sigma)
-        return Tables(variation=variation, noise=noise)
+    @property
+    def amounts(self) -> Amounts:  # type: ignore[override]
+        return Amounts(variation=Noise(self.distribution, float(self.sigma)))
+
+
+DESCRIBED = (Scale, LogPrior, Margin, Variation)
+
+
+def described(adjustments: tuple[Adjustment, ...]) -> Amounts | None:
+    """All of them as data; None where one is not of this file, which may do anything."""
+    total = Amounts()
+    for adjustment in adjustments:
+        if type(adjustment) not in DESCRIBED:
+            return None
+        total = total.and_then(adjustment.amounts)  # type: ignore[attr-defined]
+    return total
 
 
 def combine(adjustments: tuple[Adjustment, ...], counts: Tensor) -> Tables:
-    """Scales multiply, offsets and margins add, one variation at most."""
+    """The tables of all of them: scales multiply, offsets and margins add, one variation at most."""
     total = Tables()
     for adjustment in adjustments:
         new = adjustment(counts)
@@ -140,7 +206,7 @@ def combine(adjustments: tuple[Adjustment, ...], counts: Tensor) -> Tables:
     return total
 
 
-def _join(op: Callable[[Tensor, Tensor], Tensor], a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def _join(op: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     if a is None or b is None:
         return b if a is None else a
     return op(a, b)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .eager.path import histogram
+from .eager.backend import histogram
 
 CITYSCAPES = (
     2036416525, 336090793, 1260636120, 36199498, 48454166, 67789506, 11477088, 30448193, 879783988, 63949536,

@@ -1,22 +1,27 @@
 """SegmentationLoss: an adjustment, a curve and a weight rule, and the call that joins them."""
 
 from collections.abc import Sequence
+from functools import cache
 from inspect import signature
 from typing import Any, Literal, overload
 
-import torch
 from torch import Tensor, nn
 
-from . import checks, noise
-from .adjustment import Adjustment, Tables, combine
+from . import checks
+from .adjustment import Adjustment
 from .curves import CrossEntropy, Curve
-from .library import route
-from .ops import apply
 from .options import BUFFERS, CHECKS, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
-from .problem import Path, Problem, Tally, compute_dtype
-from .sharing import SharedCensus, share
-from .statistics import Statistics, statistics
-from .weights import Census, Pixel, Rule, weight_table
+from .plan import Arguments, Parts, call
+from .statistics import Statistics
+from .weights import Pixel, Rule
+
+
+@cache
+def _fixed(loss: type) -> frozenset[str]:
+    """What of a loss of the catalogue is fixed when it is built: its constructor's arguments that are no options."""
+    if loss.__module__ != f"{__package__}.losses":
+        return frozenset()
+    return frozenset(signature(loss.__init__).parameters) - {"self", "options"}  # type: ignore[misc]
 
 
 class SegmentationLoss(nn.Module):
@@ -114,6 +119,7 @@ class SegmentationLoss(nn.Module):
         sharding: Sharding = "images",
     ) -> None:
         super().__init__()
+        self.parts: Parts | None = None
         self.register_buffer("weight", None)
         self.register_buffer("class_counts", None)
         options = locals()
@@ -124,7 +130,8 @@ class SegmentationLoss(nn.Module):
         """Options are checked, and tables copied, whenever they are assigned: in the constructor or between steps."""
         if name in CHECKS:
             value = CHECKS[name](name, value)
-        elif type(self).__module__ == f"{__package__}.losses" and name in signature(type(self).__init__).parameters:
+            self.__dict__["parts"] = None
+        elif name in _fixed(type(self)):
             raise AttributeError(
                 f"{name}: fixed when a {type(self).__name__} is built; build another, or assign one of its parts, "
                 "criterion.curve, .adjustment or .weights"
@@ -179,91 +186,7 @@ class SegmentationLoss(nn.Module):
                 loss, but is labelled.
         """
         heads, factors = checks.heads(logits, weights)
-        for number, head in enumerate(heads):
-            checks.logits(head)
-            checks.alike(number, head, heads[0])
-            labels = self._checked(head, target)
-        checks.flag("return_stats", return_stats)
-        checks.mask_sizes(mask_sizes, heads[0])
-        pixel_weight = checks.pixel_weight(pixel_weight, labels)
-
-        path = route(self.backend, heads[0])
-        census = self._census(path, labels, heads[0].shape[1], mask_sizes)
-        looked = checks.looks_at_labels(labels.device, self.validate)
-        if looked and not path.traced:
-            census.look(self.ignore_index)
-        tables = combine(self.adjustment, census.counts) if self.adjustment else Tables()
-        tables = tables if self.training else tables.calm()
-        seeds: Sequence[Tensor | None] = [None] * len(heads)
-        if tables.noise:
-            seeds = census.agreed(noise.draw_seed(labels.device, len(heads))).split(2)
-        reduce = self.reduction != "none"
-        scale = self.loss_weight * (census.parts if reduce else 1)
-        losses: list[Tensor] = []
-        tallies: list[Tally] = []
-        for head, factor, seed in zip(heads, factors, seeds, strict=True):
-            problem = self._problem(census, tables, factor * scale, compute_dtype(head), seed, looked, pixel_weight)
-            one_pass = self._one_pass(head.dtype, path.traced)
-            loss, tally = apply(path, head, labels, problem, reduce=reduce, one_pass=one_pass, tally=return_stats)
-            losses.append(loss)
-            tallies += [tally] if tally else []
-        loss = sum(losses[1:], losses[0])
-        return (loss, statistics(tallies, census.histogram, looked)) if return_stats else loss
-
-    def _checked(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The target of these logits as (B, *spatial)."""
-        target = checks.target(target, logits)
-        checks.ignored(self.ignore_index, logits.shape[1])
-        checks.per_class("weight", self.weight, logits)
-        checks.per_class("class_counts", self.class_counts, logits)
-        if logits.shape[2:] != target.shape[1:]:
-            if self.gradient == "one_pass" and self.reduction == "none":
-                raise ValueError(
-                    "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
-                    f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
-                    "choose 'auto' or 'recompute'"
-                )
-            if self._shared and self.sharding == "rows":
-                raise ValueError(
-                    f"sharding: 'rows' needs logits of their target's size, got {tuple(logits.shape)} for "
-                    f"{tuple(target.shape)}: a resized row also sees a row of the next process"
-                )
-        return target
-
-    @property
-    def _shared(self) -> bool:
-        return self.process_group is not None and self.training
-
-    def _census(self, path: Path, target: Tensor, classes: int, mask_sizes: Tensor | None) -> Census:
-        def histogram() -> Tensor:
-            return path.histogram(target, classes, self.ignore_index)
-
-        given = {"counts": self.class_counts, "weight": self.weight, "mask_sizes": mask_sizes}
-        if not self._shared:
-            return Census(histogram, target, classes, **given)
-        return SharedCensus(share(self.process_group, self.sharding), histogram, target, classes, **given)
-
-    def _one_pass(self, logits: torch.dtype, traced: bool) -> bool:
-        if self.gradient != "auto":
-            return self.gradient == "one_pass"
-        # A compiled backward cannot scale in place, and would read and write the gradient once more.
-        return logits != torch.float16 and self.reduction != "none" and not traced
-
-    def _problem(
-        self, census: Census, tables: Tables, factor: float, compute: torch.dtype, seed: Tensor | None, looked: bool,
-        pixel_weight: Tensor | None,
-    ) -> Problem:  # fmt: skip
-        return Problem(
-            curve=self.curve,
-            tables=tables.to(compute),
-            weights=weight_table(self.weights, census, self.reduction == "mean", factor, compute),
-            seed=seed,
-            ignore_index=self.ignore_index,
-            align_corners=self.align_corners,
-            origin=None if seed is None else census.origin,
-            pixel_weight=pixel_weight,
-            histogram=census.histogram if looked else None,
-        )
+        return call(self, Arguments(heads, factors, target, return_stats, mask_sizes, pixel_weight))
 
     def extra_repr(self) -> str:
         parts: list[Any] = [self.curve, *self.adjustment, self.weights]

@@ -32,11 +32,16 @@ class Curve:
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        return tuple(float(v) for v in dataclasses.astuple(self))
+        """Its numbers in field order; worked out once."""
+        if torch.compiler.is_compiling():
+            return tuple(float(v) for v in dataclasses.astuple(self))
+        if "_parameters" not in self.__dict__:
+            self.__dict__["_parameters"] = tuple(float(v) for v in dataclasses.astuple(self))
+        return self.__dict__["_parameters"]
 
 
 CURVES: dict[str, type[Curve]] = {}
-TWINS: dict[str, Any] = {}
+TRITON_FNS: dict[str, Any] = {}
 C = TypeVar("C", bound=type[Curve])
 
 
@@ -50,7 +55,7 @@ def register(curve: C, twin: Any = None) -> C:
         raise ValueError(f"curve: the name {curve.name!r} is taken by {CURVES[curve.name].__qualname__}")
     CURVES[curve.name] = curve
     if twin is not None:
-        TWINS[curve.name] = twin
+        TRITON_FNS[curve.name] = twin
     return curve
 
 

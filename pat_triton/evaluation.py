@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .library import route
+from .operators import route
 from .options import CHECKS, Backend
-from .problem import Path
+from .backends import Backend as Executor
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, ba
     """
     checks.logits(logits)
     wanted = checks.size(size, logits)
-    return _path(logits, align_corners, backend).predict(logits, wanted, align_corners)
+    return _chosen(logits, align_corners, backend).predict(logits, wanted, align_corners)
 
 
 @torch.no_grad()
@@ -63,17 +63,17 @@ def confusion_matrix(
     target = checks.target(target, logits)
     ignore_index = checks.index("ignore_index", ignore_index)
     checks.ignored(ignore_index, classes)
-    path = _path(logits, align_corners, backend)
-    prediction = path.predict(logits, target.shape[1:], align_corners)
-    counts = path.confusion(target, prediction, classes, ignore_index)
-    if path.traced or not checks.looks_at_labels(logits.device):
-        return checks.spoil(counts[:classes], counts[-1].any())
+    chosen = _chosen(logits, align_corners, backend)
+    prediction = chosen.predict(logits, target.shape[1:], align_corners)
+    counts = chosen.confusion(target, prediction, classes, ignore_index)
+    if chosen.traced or not checks.looks_at_labels(logits.device):
+        return checks.mark_invalid(counts[:classes], counts[-1].any())
     checks.counted(counts, target, ignore_index)
     return counts[:classes]
 
 
-def _path(logits: Tensor, align_corners: bool, backend: Backend) -> Path:
-    """The path of these options, checked."""
+def _chosen(logits: Tensor, align_corners: bool, backend: Backend) -> Executor:
+    """What executes, of these options, checked."""
     for name, value in (("backend", backend), ("align_corners", align_corners)):
         CHECKS[name](name, value)
     return route(backend, logits)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import checks
 from .adjustment import statistics
-from .weights import Census, once
+from .weights import LabelCounts, cached
 
 
 class Share(NamedTuple):
@@ -58,8 +58,8 @@ def held(argument: str, process_group: Any) -> Any:
     return group if group is None or group == "world" else Held(group)
 
 
-class SharedCensus(Census):
-    """The census of the whole batch; ``histogram`` and ``shape`` stay those of this process's part.
+class SharedLabelCounts(LabelCounts):
+    """Those of the whole batch; ``histogram`` and ``shape`` stay those of this process's part.
 
     One all-reduce of some L integers (B L where images are split in rows), without waiting for the device.
     """
@@ -68,7 +68,7 @@ class SharedCensus(Census):
         super().__init__(*counted, **given)
         self.share = share
 
-    @once
+    @cached
     def _whole(self) -> tuple[Tensor, Tensor]:
         """Of every process, images, pixels an image and mask sizes that are too small: (processes, 3). And the
         histogram of the batch: (B, L + 1) where its images are split, else (1, L + 1)."""
@@ -99,14 +99,14 @@ class SharedCensus(Census):
             raise ValueError("mask_sizes: those of another process are too small; its error says which")
 
     @property
-    def parts(self) -> int:
+    def world_size(self) -> int:
         return self.share.processes
 
     @property
     def sizes(self) -> Tensor:
         return self._whole[1][:, :-1] if self.share.rows else self.histogram[:, :-1]
 
-    @once
+    @cached
     def batch(self) -> Tensor:
         return self._whole[1][:, :-1].sum(0)
 
@@ -119,10 +119,10 @@ class SharedCensus(Census):
         return statistics(self._whole[0][:, :2].prod(1).sum())
 
     @property
-    def origin(self) -> Tensor:
+    def global_offset(self) -> Tensor:
         before = self._whole[0][: self.share.rank, :2].sum(0)
         before[0 if self.share.rows else 1] = 0
         return before
 
-    def agreed(self, numbers: Tensor) -> Tensor:
+    def from_rank_0(self, numbers: Tensor) -> Tensor:
         return self._sum(numbers if self.share.rank == 0 else torch.zeros_like(numbers))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .problem import Tally
+from .inputs import ClassSums
 
 
 class Statistics(NamedTuple):
@@ -30,11 +30,11 @@ class Statistics(NamedTuple):
     correct: Tensor
 
 
-def statistics(tallies: list[Tally], histogram: Tensor, looked: bool) -> Statistics:
-    """Of the tallies of one batch's heads; histogram (B, L + 1) of its labels, which were ``looked`` at or not."""
-    loss = sum((tally.loss for tally in tallies[1:]), tallies[0].loss)
-    counts = histogram[:, :-1], tallies[0].predicted, tallies[0].correct
+def statistics(sums: list[ClassSums], histogram: Tensor, looked: bool) -> Statistics:
+    """Of the sums of one batch's heads; histogram (B, L + 1) of its labels, which were ``looked`` at or not."""
+    loss = sum((one.loss for one in sums[1:]), sums[0].loss)
+    counts = histogram[:, :-1], sums[0].predicted, sums[0].correct
     if looked:
         return Statistics(loss, *counts)
     wrong = histogram[:, -1:] > 0
-    return Statistics(loss.masked_fill(wrong, torch.nan), *(checks.spoil(n, wrong) for n in counts))
+    return Statistics(loss.masked_fill(wrong, torch.nan), *(checks.mark_invalid(n, wrong) for n in counts))

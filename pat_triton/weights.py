@@ -1,12 +1,13 @@
 """(c) Weight tables: mask sizes -> how much a labelled pixel of each image and class weighs.
 
-A rule is called with a ``Census`` and returns ``(table, normaliser)``, float64: (B, L) or (L,)
-weights or one for all, and what "mean" divides the summed loss by.
+A rule is called with a ``LabelCounts`` and returns ``(table, normaliser)``, float64: (B, L) or (L,)
+weights or one for all, and what "mean" divides the summed loss by. Those of this file are data as well, a
+``numerator`` and a ``divisor``, of which a kernel makes the table.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from .adjustment import statistics
 T = TypeVar("T")
 
 
-def once(method: Callable[[Any], T]) -> property:
+def cached(method: Callable[[Any], T]) -> property:
     """``functools.cached_property``, whose lock torch.compile does not know."""
 
     name = method.__qualname__
@@ -30,7 +31,7 @@ def once(method: Callable[[Any], T]) -> property:
     return property(get)
 
 
-class Census:
+class LabelCounts:
     """What a rule or an adjustment may count; nothing is counted until it is asked for.
 
     shape: (B, L) of this process's images.
@@ -65,7 +66,7 @@ class Census:
         """B * H * W of the batch, labelled or not."""
         return self.target.numel()
 
-    @once
+    @cached
     def histogram(self) -> Tensor:
         """Of this process's images: sizes and, in column L, the labels that are neither a class nor ignored,
         int64 (B, L + 1)."""
@@ -85,7 +86,7 @@ class Census:
             return statistics(self.sizes)
         return statistics(self._mask_sizes).masked_fill(self._mask_sizes < self.sizes, torch.nan)
 
-    @once
+    @cached
     def batch(self) -> Tensor:
         """Labelled pixels of each class in the batch, int64 (L,)."""
         return self.sizes.sum(0)
@@ -101,7 +102,7 @@ class Census:
     def used_by(self, rule: Any) -> None:
         """ValueError if the rule has not asked for mask sizes that were given."""
         if self._mask_sizes is not None and not self._asked:
-            raise ValueError(f"mask_sizes: got some, but {rule!r} weighs without them; MaskSize() (PATLoss) uses them")
+            raise checks.mask_sizes_unused(rule)
 
     def look(self, ignore_index: int) -> None:
         """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
@@ -110,39 +111,45 @@ class Census:
             checks.large_enough(self._mask_sizes, self.sizes)
 
     @property
-    def parts(self) -> int:
+    def world_size(self) -> int:
         """On how many processes the batch lies."""
         return 1
 
     @property
-    def origin(self) -> Tensor | None:
+    def global_offset(self) -> Tensor | None:
         """The numbers of this process's first image and first pixel in the batch, int64 (2,); None for 0 and 0."""
         return None
 
-    def agreed(self, numbers: Tensor) -> Tensor:
+    def from_rank_0(self, numbers: Tensor) -> Tensor:
         """The same on every process that has a part of the batch."""
         return numbers
 
 
-Rule = Callable[[Census], tuple[Tensor | float, Tensor | float]]
+Rule = Callable[[LabelCounts], tuple[Tensor | float, Tensor | float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pixel:
     """Every labelled pixel counts alike: 1 / labelled pixels."""
 
-    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        return 1.0, census.labelled()
+    numerator: ClassVar = "one"
+    divisor: ClassVar = "labelled"
+
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        return 1.0, labels.labelled()
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightedPixel:
     """As ``Pixel``, but the mean divides by the summed class weights of the labelled pixels, as torch."""
 
-    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        if census.weight is None:
-            return 1.0, census.labelled()
-        return 1.0, (statistics(census.batch) * census.weight).sum()
+    numerator: ClassVar = "one"
+    divisor: ClassVar = "weighted"
+
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        if labels.weight is None:
+            return 1.0, labels.labelled()
+        return 1.0, (statistics(labels.batch) * labels.weight).sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,43 +161,55 @@ class EffectiveNumber:
 
     beta: float | None = None
 
+    numerator: ClassVar = "effective_number"
+    divisor: ClassVar = "labelled"
+
     def __post_init__(self) -> None:
         if self.beta is not None and not 0 <= checks.finite("beta", self.beta) < 1:
             raise ValueError(f"beta: expected None or a number in [0, 1), got {self.beta}")
 
-    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        n = statistics(census.counts)
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        n = statistics(labels.counts)
         rest = 1 / n.sum().clamp(min=1) if self.beta is None else torch.full_like(n[0], 1 - self.beta)
         # 1 - beta ** n without cancelling; log1p(-1) * 0 would be nan where n is 0.
         shared = -torch.expm1(n.clamp(min=1) * torch.log1p(-rest))
         present = n > 0
         table = torch.where(present, rest / shared, 0.0)
-        return table * (present.sum() / table.sum().clamp(min=torch.finfo(n.dtype).tiny)), census.labelled()
+        return table * (present.sum() / table.sum().clamp(min=torch.finfo(n.dtype).tiny)), labels.labelled()
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskSize:
     """1 / S[b, l], the mean over the B images (PAT, equation 5). A class absent from an image weighs 0."""
 
-    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        sizes = census.mask_sizes
-        return sizes.reciprocal().masked_fill_(sizes == 0, 0), census.images
+    numerator: ClassVar = "mask_size"
+    divisor: ClassVar = "images"
+
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        sizes = labels.mask_sizes
+        return sizes.reciprocal().masked_fill_(sizes == 0, 0), labels.images
 
 
 @dataclasses.dataclass(frozen=True)
 class Element:
     """Mean over all B * L * H * W elements, ignored pixels counted (the released PAT)."""
 
-    def __call__(self, census: Census) -> tuple[Tensor | float, Tensor | float]:
-        return 1.0, census.pixels * census.shape[1]
+    numerator: ClassVar = "one"
+    divisor: ClassVar = "elements"
+
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        return 1.0, labels.pixels * labels.shape[1]
 
 
-def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float, dtype: torch.dtype) -> Tensor:
+DESCRIBED = (Pixel, WeightedPixel, EffectiveNumber, MaskSize, Element)
+
+
+def weight_table(rule: Rule, labels: LabelCounts, mean: bool, loss_weight: float, dtype: torch.dtype) -> Tensor:
     """The (B, L) table a path multiplies by: class and loss weights in, the mean divided out in float64."""
-    table, normaliser = rule(census)
-    census.used_by(rule)
-    if census.weight is not None:
-        table = census.weight * table
+    table, normaliser = rule(labels)
+    labels.used_by(rule)
+    if labels.weight is not None:
+        table = labels.weight * table
     if mean:
         # Nothing labelled, or an empty batch: 0 / 1, not 0 / 0.
         if isinstance(normaliser, Tensor):
@@ -201,5 +220,5 @@ def weight_table(rule: Rule, census: Census, mean: bool, loss_weight: float, dty
     if loss_weight != 1:
         table = table * loss_weight
     if isinstance(table, Tensor):
-        return table.to(dtype).expand(census.shape).contiguous()
-    return torch.full(census.shape, table, dtype=dtype, device=census.target.device)
+        return table.to(dtype).expand(labels.shape).contiguous()
+    return torch.full(labels.shape, table, dtype=dtype, device=labels.target.device)

@@ -19,21 +19,17 @@ from benchmarks import machine_code
 from benchmarks.bounds import H200
 from benchmarks.configurations import matrix, rows
 from benchmarks.machine_code import compile_call
-from pat_triton.adjustment import Noise, Tables
+from pat_triton.adjustment import Noise
 from pat_triton.curves import CURVES, Exponential
-from pat_triton.kernels import path
-from pat_triton.problem import Problem
+from pat_triton.inputs import LossInputs
+from pat_triton.kernels import backend
 
 SIZE = (512, 1024)
 SOURCE = (128, 256)
 CLASSES = (19, 150, 847)
 DTYPES = (torch.float32, torch.bfloat16)
 ROOFLINE = ("bf16", "fp32")
-ADJUSTMENTS = {
-    "none": lambda t: Tables(),
-    "margin": lambda t: Tables(scale=t, margin=t),
-    "variation": lambda t: Tables(variation=t, noise=Noise("gaussian", 4.0)),
-}
+ADJUSTMENTS = {"none": (), "margin": ("scale", "margin"), "variation": ("variation",)}
 ADJUSTED = [("none", "map"), *itertools.product(("margin", "variation"), ("one_pass", "backward"))]
 PLANS = {
     "one_pass": {"gradient": True},
@@ -43,11 +39,12 @@ PLANS = {
 }
 
 
-def problem(curve, adjustment, L, compute=torch.float32):
-    seed = torch.empty(2, dtype=torch.int64, device="meta")
-    tables = ADJUSTMENTS[adjustment](torch.empty(L, dtype=compute, device="meta"))
-    weights = torch.empty(2, L, dtype=compute, device="meta")
-    return Problem(curve, tables, weights, seed if tables.noise else None, 255)
+def inputs(curve, adjustment, L, compute=torch.float32):
+    rows, noise, seed = ADJUSTMENTS[adjustment], None, None
+    if "variation" in rows:
+        noise, seed = Noise("gaussian", 4.0), torch.empty(2, dtype=torch.int64, device="meta")
+    tables = torch.empty(len(rows) + 2, L, dtype=compute, device="meta")
+    return LossInputs(curve, tables, rows, len(rows), noise, seed, 255)
 
 
 def emit(target, call, **what):
@@ -83,29 +80,29 @@ def main(target):
             print(json.dumps(row), flush=True)
     labels = torch.empty(2, *SIZE, dtype=torch.uint8, device="meta")
     for L in CLASSES:
-        emit_spills(target, lambda L=L: path.histogram(labels, L, 255), L=L)
+        emit_spills(target, lambda L=L: backend.histogram(labels, L, 255), L=L)
     for n, (L, (adjustment, plan)) in enumerate(itertools.product(CLASSES, ADJUSTED)):
         # Both dtypes on the H200's target, on the others in turn.
         for dtype in DTYPES if target == H200.target else DTYPES[n % 2 :][:1]:
             logits = torch.empty(2, L, *SIZE, dtype=dtype, device="meta")
-            p = problem(Exponential(), adjustment, L)
+            p = inputs(Exponential(), adjustment, L)
             what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": plan}
-            emit_spills(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
+            emit_spills(target, lambda z=logits, p=p, o=PLANS[plan]: backend.run(z, labels, p, **o), **what)
     for compute in (torch.float32, torch.float64):
         logits = torch.empty(2, 19, *SIZE, dtype=compute, device="meta")
         for name, curve in CURVES.items():
-            p = problem(curve(), "none", 19, compute)
+            p = inputs(curve(), "none", 19, compute)
             what = {"L": 19, "dtype": str(compute), "curve": name, "adjustment": "none", "plan": "one_pass"}
-            emit_spills(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
+            emit_spills(target, lambda z=logits, p=p: backend.run(z, labels, p, gradient=True), **what)
     for dtype in DTYPES:
-        emit(target, lambda d=dtype: path.rescale(logits.to(d), torch.empty((), device="meta")), dtype=str(dtype))
+        emit(target, lambda d=dtype: backend.rescale(logits.to(d), torch.empty((), device="meta")), dtype=str(dtype))
     # Layouts without 16-byte runs of pixels: odd sizes, channels_last, a crop.
     for L in (19, 150):
         odd = torch.empty(2, L, 33, 65, device="meta")
         for layout in (odd, odd.contiguous(memory_format=torch.channels_last), odd[..., 1:-1]):
-            p = problem(Exponential(), "none", L)
+            p = inputs(Exponential(), "none", L)
             y = torch.empty(layout[:, 0].shape, dtype=torch.int64, device="meta")
-            emit_spills(target, lambda z=layout, y=y, p=p: path.run(z, y, p, gradient=True), L=L, plan="ragged")
+            emit_spills(target, lambda z=layout, y=y, p=p: backend.run(z, y, p, gradient=True), L=L, plan="ragged")
     resized(target, labels)
     evaluation(target, labels)
     weighted(target, labels)
@@ -122,15 +119,15 @@ def resized(target, labels):
     for L, dtype, adjustment, plan in cases:
         logits = torch.empty(2, L, *SOURCE, dtype=dtype, device="meta")
         compute = torch.float64 if dtype == torch.float64 else torch.float32
-        p = problem(Exponential(), adjustment, L, compute)
+        p = inputs(Exponential(), adjustment, L, compute)
         what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": f"resized {plan}"}
-        emit_spills(target, lambda z=logits, p=p, o=PLANS[plan]: path.run(z, labels, p, **o), **what)
+        emit_spills(target, lambda z=logits, p=p, o=PLANS[plan]: backend.run(z, labels, p, **o), **what)
     # channels_last, and a cell of 128 outputs: two launches.
     for source, layout in ((SOURCE, torch.channels_last), ((4, 8), torch.contiguous_format)):
-        p = problem(Exponential(), "none", 19)
+        p = inputs(Exponential(), "none", 19)
         logits = torch.empty(2, 19, *source, device="meta").contiguous(memory_format=layout)
         what = {"L": 19, "dtype": "torch.float32", "adjustment": "none", "plan": f"resized {layout} {source}"}
-        emit_spills(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
+        emit_spills(target, lambda z=logits, p=p: backend.run(z, labels, p, gradient=True), **what)
 
 
 def evaluation(target, labels):
@@ -138,14 +135,14 @@ def evaluation(target, labels):
         for size in (SIZE, SOURCE):
             logits = torch.empty(2, L, *size, device="meta")
             what = {"L": L, "plan": f"predict {'x'.join(map(str, size))}"}
-            emit_spills(target, lambda z=logits: path.predict(z, labels.shape[1:], False), **what)
-            p = problem(Exponential(), "none", L)
+            emit_spills(target, lambda z=logits: backend.predict(z, labels.shape[1:], False), **what)
+            p = inputs(Exponential(), "none", L)
             emit_spills(
                 target,
-                lambda z=logits, p=p: path.run(z, labels, p, gradient=True, tally=True),
+                lambda z=logits, p=p: backend.run(z, labels, p, gradient=True, sums=True),
                 **what | {"plan": "tally"},
             )
-        emit_spills(target, lambda L=L: path.confusion(labels, labels, L, 255), L=L)
+        emit_spills(target, lambda L=L: backend.confusion(labels, labels, L, 255), L=L)
 
 
 def weighted(target, labels):
@@ -154,9 +151,9 @@ def weighted(target, labels):
         for size in (SIZE, SOURCE):
             logits = torch.empty(2, L, *size, device="meta")
             factors = torch.empty(2, *SIZE, device="meta")
-            p = dataclasses.replace(problem(Exponential(), "none", L), pixel_weight=factors)
+            p = inputs(Exponential(), "none", L)._replace(pixel_weight=factors)
             what = {"L": L, "plan": f"weighted {'x'.join(map(str, size))}"}
-            emit(target, lambda z=logits, p=p: path.run(z, labels, p, gradient=True), **what)
+            emit(target, lambda z=logits, p=p: backend.run(z, labels, p, gradient=True), **what)
 
 
 if __name__ == "__main__":

@@ -87,11 +87,14 @@ def _poisoned(make):
 
 
 @pytest.fixture(autouse=True)
-def no_scratch():
-    """Scratch memory is allocated anew: poisoned, and seen by who watches memory."""
+def nothing_kept():
+    """Scratch memory is allocated anew: poisoned, and seen by who watches memory. And so are plans, of tiles and settings
+    that a test may have changed."""
+    from pat_triton import plan
     from pat_triton.eager import room
 
     room.forget()
+    plan.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ from steps import CLASSES, DENSE, INTERPRETED, RESIZED, batch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import pat_triton
-from pat_triton import library
+from pat_triton import operators
+from pat_triton.inputs import Result
 
 CHECKED = [
     (name, path.values[0], step)
@@ -18,24 +19,24 @@ CHECKED = [
 ]
 
 
-def problem(path, step, loss):
+def arguments(path, step, loss):
     """The arguments of the loss operator as a call makes them."""
     logits, target = batch(step, path[1])
     seen = []
     criterion = loss.ours(path)
-    operators = library.Operators(path[0])
-    operators.run = lambda z, y, problem, **_: seen.append(problem) or pat_triton.problem.Result(z.sum(), None)
+    traced = operators.Operators(path[0])
+    traced.run = lambda z, y, inputs, **_: seen.append(inputs) or Result(z.sum(), None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pat_triton.criterion.route", lambda *_: operators)
+        patch.setattr("pat_triton.plan.route", lambda *_: traced)
         criterion(logits, target, pixel_weight=torch.rand(target.shape, device=path[1]))
-    return logits, target, library._flat(seen[0], path[0])
+    return logits, target, operators._flat(seen[0], path[0])
 
 
 @pytest.mark.parametrize(("name", "path", "step"), CHECKED)
 def test_opcheck(name, path, step):
     """Schema, fake, autograd registration and tracing of every operator; every table is in one of these losses."""
     ops, check = torch.ops.pat_triton, torch.library.opcheck
-    logits, target, flat = problem(path, step, Loss(name))
+    logits, target, flat = arguments(path, step, Loss(name))
     check(ops.loss, (logits, target, *flat, True, False, False))
     for options in ((False, False, True), (True, True, True)):  # what they add has no derivative, and says so
         check(ops.loss, (logits.detach(), target, *flat, *options))
@@ -43,14 +44,14 @@ def test_opcheck(name, path, step):
     check(ops.histogram, (target, CLASSES, 255, path[0]))
     check(ops.predict, (logits.detach(), target.shape[1:], True, path[0]))
     check(ops.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, 255, path[0]))
-    assert {op._name for op in library.OPERATORS} == {"loss", "gradient", "histogram", "predict", "confusion"}
+    assert {op._name for op in operators.OPERATORS} == {"loss", "gradient", "histogram", "predict", "confusion"}
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "crop", "expanded"])
 @pytest.mark.parametrize("path", PATHS)
 def test_opcheck_strides(layout, path):
     """What a fake says of strides is what comes."""
-    logits, target, flat = problem(path, DENSE[0], Loss("PATLoss"))
+    logits, target, flat = arguments(path, DENSE[0], Loss("PATLoss"))
     logits = logits.detach()
     z = {
         "channels_last": logits.contiguous(memory_format=torch.channels_last),

@@ -7,7 +7,7 @@ import torch
 from cases import GPU, LOSSES, PAT, PATHS, PLANS, Loss, assert_close, enlarged, example, expected, run
 from test_memory import Tracker
 
-from pat_triton.kernels import path as kernels
+from pat_triton.kernels import backend as kernels
 from pat_triton.kernels import tiles
 
 HALVES = [torch.float16, torch.bfloat16]

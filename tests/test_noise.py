@@ -1,6 +1,7 @@
 """BLV's noise: Philox word for word, the same on every path, and seeded from torch's generator."""
 
 import math
+from importlib import import_module
 
 import pytest
 import torch
@@ -8,6 +9,9 @@ from cases import CPU, GPU, LOSSES, PATHS, SHAPE, example
 
 import pat_triton
 from pat_triton import noise
+from pat_triton.adjustment import Noise
+from pat_triton.curves import CrossEntropy
+from pat_triton.inputs import LossInputs
 from reference import philox as oracle
 
 # Salmon et al.'s known answers (Random123, philox4x32-10): counter, key, words.
@@ -70,11 +74,7 @@ def test_layout_of_the_variates(classes, distribution):
 def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
     """|v| as a loss saw it, from logits that isolate it: the offset-free a of two classes differ by |v| alone."""
     backend, device = path
-    module = __import__(f"pat_triton.{'eager' if backend == 'torch' else 'kernels'}.path", fromlist=["run"])
-    from pat_triton.adjustment import Noise, Tables
-    from pat_triton.curves import CrossEntropy
-    from pat_triton.problem import Problem
-
+    module = import_module(f"pat_triton.{'eager' if backend == 'torch' else 'kernels'}.backend")
     logits = torch.zeros(shape, dtype=torch.float64, device=device)
     target = torch.zeros(shape[0], *shape[2:], dtype=torch.int64, device=device)
     seen = []
@@ -82,16 +82,13 @@ def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
         # Only class c varies, and only class 0 and c are possible: exp(loss) - 1 = exp(|v_c|).
         z = torch.full_like(logits, -torch.inf)
         z[:, 0], z[:, c] = 0, 0
-        table = torch.zeros(shape[1], dtype=torch.float64, device=device)
-        table[c] = 1
-        problem = Problem(
-            CrossEntropy(),
-            Tables(variation=table, noise=Noise(distribution, sigma)),
-            torch.ones(shape[:2], dtype=torch.float64, device=device),
-            torch.tensor(KEY, device=device),
-            255,
-        )
-        seen.append(torch.expm1(module.run(z, target, problem, reduce=False).loss).log().cpu())
+        # A row of the variation, then a row of weights for each image.
+        tables = torch.ones(1 + shape[0], shape[1], dtype=torch.float64, device=device)
+        tables[0] = 0
+        tables[0, c] = 1
+        key = torch.tensor(KEY, device=device)
+        inputs = LossInputs(CrossEntropy(), tables, ("variation",), 1, Noise(distribution, sigma), key, 255)
+        seen.append(torch.expm1(module.run(z, target, inputs, reduce=False).loss).log().cpu())
     return torch.stack(seen, 1)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pat_triton import SegmentationLoss, Statistics, metrics, predict
-from pat_triton.checks import spoil
+from pat_triton.checks import mark_invalid
 
 from ..datasets import Split
 from ..datasets.splits import stack
@@ -52,7 +52,7 @@ class Judge:
         self.criterion.train()
         stats = Statistics(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         # A network that diverged has nan logits, which would count as predictions of the first class.
-        stats = stats._replace(correct=spoil(stats.correct, ~stats.loss.isfinite().all()))
+        stats = stats._replace(correct=mark_invalid(stats.correct, ~stats.loss.isfinite().all()))
         iou, mean = metrics.iou(stats)
         return Scores(
             iou=tuple(iou.tolist()),

@@ -1,8 +1,8 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
-from .labels import counted, histogram, looks_at_labels, spoil, wrong_labels
+from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
 from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
-from .tables import counts, large_enough, mask_sizes, per_class, same_images, vector, weights
+from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
 from .tensors import LABELS, LOGITS, alike, classes, confusion, heads, ignored, logits, pixel_weight, size, target
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "logits",
     "looks_at_labels",
     "mask_sizes",
+    "mask_sizes_unused",
     "non_negative",
     "part",
     "per_class",
@@ -32,7 +33,7 @@ __all__ = [
     "process_group",
     "same_images",
     "size",
-    "spoil",
+    "mark_invalid",
     "target",
     "vector",
     "weights",

@@ -14,7 +14,7 @@ def looks_at_labels(device: torch.device, validate: bool = False) -> bool:
     return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
 
 
-def spoil(counts: Tensor, wrong: Tensor) -> Tensor:
+def mark_invalid(counts: Tensor, wrong: Tensor) -> Tensor:
     """Counts made negative where ``wrong``, and with them their sums of up to 10 ** 13 pixels."""
     return counts - wrong * (1 << 44)
 

@@ -107,3 +107,8 @@ def large_enough(mask_sizes: Tensor, sizes: Tensor) -> None:
             f"mask_sizes: got {int(mask_sizes[b, c])} pixels of class {c} in image {b}, whose target has "
             f"{int(sizes[b, c])}; expected those of the whole image that it is a part of"
         )
+
+
+def mask_sizes_unused(rule: Any) -> ValueError:
+    """The error for mask sizes that were given to a rule which has no use for them."""
+    return ValueError(f"mask_sizes: got some, but {rule!r} weighs without them; MaskSize() (PATLoss) uses them")

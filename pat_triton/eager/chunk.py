@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import noise
-from ..problem import Problem, Tally
+from ..adjustment import ROWS
+from ..inputs import ClassSums, LossInputs, compute_dtype
 from . import count
 from .room import Room
 from .source import Where
@@ -26,56 +27,62 @@ class Chunk:
     indexing is twice as fast as along a dimension.
     """
 
-    def __init__(self, logits: Tensor, problem: Problem, room: Room) -> None:
-        self.problem, self.room = problem, room
+    def __init__(self, logits: Tensor, inputs: LossInputs, room: Room) -> None:
+        self.inputs, self.room = inputs, room
         self.classes = logits.shape[1]
-        self.weights = _aside(_aside(problem.weights, 0.0), math.nan)
-        self.tables = t = problem.tables
-        self.margin = None if t.margin is None else _aside(_aside(t.margin, 0.0), 0.0)
+        self.compute = compute_dtype(logits)
+        tables = inputs.tables.to(self.compute)
+        weights = tables[inputs.first : inputs.first + len(logits)]
+        self.weights = _aside(_aside(weights, 0.0), math.nan)
+        self.scale, self.offset, self.margin, self.variation = (
+            None if (row := inputs.row(name)) is None else tables[row] for name in ROWS
+        )
+        if self.margin is not None:
+            self.margin = _aside(_aside(self.margin, 0.0), 0.0)
         self.key: noise.Key = ()
-        if problem.seed is not None:
+        if inputs.seed is not None:
             on_cpu = logits.device.type == "cpu"
-            self.key = tuple(problem.seed.tolist()) if on_cpu else problem.seed.unbind()
+            self.key = tuple(inputs.seed.tolist()) if on_cpu else inputs.seed.unbind()
 
     def _hold(self, z: Tensor) -> None:
         rows, pixels = self.classes + 2, z[0].numel()
-        self.flat = self.room.take("e", (rows * pixels,), self.problem.weights)
+        self.flat = self.room.take("e", (rows * pixels,), self.weights)
         inner = z.stride(0) == 1 and pixels > 1
         self.e = self.flat.view(pixels, rows).t() if inner else self.flat.view(rows, pixels)
         row, step = self.e.stride()
         first = torch.arange(0, pixels * step, step, device=z.device)
         self.at = first.add_(self.row, alpha=row)
 
-    def read(self, z: Tensor, y: Tensor, where: Where, size: torch.Size, tally: Tally | None) -> None:
+    def read(self, z: Tensor, y: Tensor, where: Where, size: torch.Size, sums: ClassSums | None) -> None:
         """Adjusted logits into e, less their maximum; z (L, images, *spatial) and y: pixels ``where`` of ``size``."""
-        L, shape, t = self.classes, z.shape, self.tables
-        self.row = rows(y.flatten(), L, self.problem.ignore_index, checked=y.device.type == "cpu")
+        L, shape = self.classes, z.shape
+        self.row = rows(y.flatten(), L, self.inputs.ignore_index, checked=y.device.type == "cpu")
         self._hold(z)
         weights = self.weights[where[0]]
         self.w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
-        if self.problem.pixel_weight is not None:
-            self.w *= self.problem.pixel_weight[where].flatten()
+        if self.inputs.pixel_weight is not None:
+            self.w *= self.inputs.pixel_weight[where].flatten()
         e = self.e[:L]
         a = e.view(shape)
-        if tally is not None:
-            self._count(count.largest(z, a).flatten(), tally.predicted[where[0]], tally.correct[where[0]])
-        if t.unchanged and z.dtype == e.dtype:
+        if sums is not None:
+            self._count(count.largest(z, a).flatten(), sums.predicted[where[0]], sums.correct[where[0]])
+        if not self.inputs.rows and z.dtype == e.dtype:
             torch.sub(z, z.amax(0), out=a)
         else:
             a.copy_(z)
-            if t.offset is not None:
-                e.add_(t.offset[:, None])
+            if self.offset is not None:
+                e.add_(self.offset[:, None])
             if self.margin is not None:
                 own = self.flat.index_select(0, self.at).sub_(self.margin.index_select(0, self.row))
                 self.flat.scatter_(0, self.at, own)
-            if t.scale is not None:
-                e.mul_(t.scale[:, None])
-            if t.variation is not None and t.noise is not None:
+            if self.scale is not None:
+                e.mul_(self.scale[:, None])
+            if self.variation is not None and (drawn := self.inputs.noise) is not None:
                 images, pixel = _numbers(size, where, z.device)
-                if self.problem.origin is not None:
-                    images, pixel = images + self.problem.origin[0], pixel + self.problem.origin[1]
-                v = noise.magnitude(self.key, t.noise.distribution, t.noise.sigma, images, pixel, L)
-                e.addcmul_(t.variation[:, None], v.view(e.shape).to(e.dtype))
+                if self.inputs.offset is not None:
+                    images, pixel = images + self.inputs.offset[0], pixel + self.inputs.offset[1]
+                v = noise.magnitude(self.key, drawn.distribution, drawn.sigma, images, pixel, L)
+                e.addcmul_(self.variation[:, None], v.view(e.shape).to(e.dtype))
             e.sub_(e.amax(0))
         self.e[L:] = 0
         self.label_a = self.flat.index_select(0, self.at)
@@ -99,7 +106,7 @@ class Chunk:
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
         inverse = (own + others).reciprocal_()
-        value, slope = self.problem.curve(u, own.mul_(inverse), others * inverse)
+        value, slope = self.inputs.curve(u, own.mul_(inverse), others * inverse)
         self.term = value * self.w
         self.pull = slope * self.w
         self.total = self.term.sum()
@@ -118,7 +125,7 @@ class Chunk:
             return a.exp_()
         # A CPU's exp2 is four times faster than its exp, and does not slow down at -inf.
         a.mul_(LOG2_E)
-        if self.tables.scale is not None:
+        if self.scale is not None:
             # A scale makes differences whose exponentials are subnormal, which are slow: they become 0.
             F.threshold(a, -126, -math.inf, inplace=True)
         return a.exp2_()
@@ -127,8 +134,8 @@ class Chunk:
         """e * -pull / total: at the label -others * -pull / total = pull * q."""
         e = self.e[: self.classes]
         pull = self.pull if factor is None else self.pull * factor.flatten()
-        if self.tables.scale is not None:
-            e.mul_(self.tables.scale[:, None])
+        if self.scale is not None:
+            e.mul_(self.scale[:, None])
         rate = self.rate.mul_(pull)
         if not self.clean:
             ignored = self.row == self.classes

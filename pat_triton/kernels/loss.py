@@ -11,55 +11,60 @@ Their gradient is ``upsample``'s; for columns that it cannot hold this kernel sa
 import triton
 import triton.language as tl
 
-from .pixel import adjust, better, entries, label, settle, slopes, softmax, worst
+from .numbers import numbers
+from .pixel import Noise, Tables, adjust, better, entries, label, settle, slopes, softmax, worst
 from .resize import place, read
 from .views import offsets, rows, tile
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first_weights", "ignore_index"])
 def loss_kernel(
-    logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, weights, tables, noise,
-    resize, shape, parameters, ignore_index, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
+    logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables, seed, offset,
+    sigma, parameters, strides, held, resize, shape, first_weights, ignore_index, L: tl.constexpr, CURVE: tl.constexpr,
+    DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
+    """Pointers, then numbers of the call, then what its kind fixes: ``strides`` of each pointer over ``shape``."""
+    tables = Tables(tables, held.scale, held.offset, held.margin, held.variation)
+    noise = Noise(seed, offset, sigma)
     b, pixel, inside = tile(shape, PIXELS, VECTOR)
-    y, is_class, ignored = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
+    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
     # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
-    w = tl.load(weights + b * L + y, mask=is_class, other=float("nan"))
-    spot = place(logits, resize, shape, b, pixel, COMPUTE)
+    w = tl.load(tables.pointer + (first_weights + b) * L + y, mask=is_class, other=float("nan")).to(COMPUTE)
+    spot = place(strides.logits, resize, shape, b, pixel, COMPUTE)
 
     best = worst(PIXELS, COMPUTE)
     column = ()
     for first in tl.static_range(0, L, CLASSES):
         classes = first + tl.arange(0, CLASSES)
-        z = read(logits, resize, spot, classes, inside, L, COMPUTE, VECTOR)
+        z = read(logits, strides.logits, resize, spot, classes, inside, L, COMPUTE, VECTOR)
         if prediction is not None:
             best = better(best, z, classes, L)
         column += (adjust(z, classes, tables, noise, b, pixel, y, first, L, DISTRIBUTION, CLASSES),)
     if pixel_weight is not None:
-        w *= tl.load(pixel_weight.pointer + offsets(pixel_weight, shape, b, pixel), mask=inside, other=0.0).to(COMPUTE)
+        at = pixel_weight + offsets(strides.pixel_weight, shape, b, pixel)
+        w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
     if grad_output is not None:
-        w *= tl.load(grad_output.pointer + offsets(grad_output, shape, b, pixel), mask=inside, other=0.0)
-    term, pull = settle(softmax(column, y, 0, L), w, ignored, CURVE, parameters)
+        w *= tl.load(grad_output + offsets(strides.grad_output, shape, b, pixel), mask=inside, other=0.0)
+    term, pull = settle(softmax(column, y, 0, L), w, ignored, CURVE, numbers(parameters, COMPUTE))
 
     if gradient is not None:
-        at = gradient.pointer + offsets(gradient, shape, b, pixel)
+        at = gradient + offsets(strides.gradient, shape, b, pixel)
         for i in tl.static_range(len(column)):
             classes = i * CLASSES + tl.arange(0, CLASSES)
             g = slopes(pull, column[i], classes, y, ignored, L)
             if tables.scale is not None:
-                g *= entries(tables.scale, classes, 1.0, L)
+                g *= entries(tables, tables.scale, classes, 1.0, L, COMPUTE)
             known = (classes < L)[:, None] & inside[None, :]
-            tl.store(at[None, :] + rows(gradient, classes), g, mask=known)
+            tl.store(at[None, :] + rows(strides.gradient, classes), g, mask=known)
     if pulls is not None:
-        at = b * pulls.image + pixel
-        tl.store(pulls.pointer + at, pull.top, mask=inside)
-        tl.store(pulls.pointer + at + pulls.label, pull.rate, mask=inside)
-        tl.store(pulls.pointer + at + 2 * pulls.label, pull.own, mask=inside)
+        at = pulls + b * strides.pulls.image + pixel
+        tl.store(at, pull.top, mask=inside)
+        tl.store(at + strides.pulls.label, pull.rate, mask=inside)
+        tl.store(at + 2 * strides.pulls.label, pull.own, mask=inside)
 
     if prediction is not None:
-        tl.store(prediction.pointer + offsets(prediction, shape, b, pixel), best.label, mask=inside)
+        tl.store(prediction + offsets(strides.prediction, shape, b, pixel), best.label, mask=inside)
     if loss_map is not None:
-        tl.store(loss_map.pointer + offsets(loss_map, shape, b, pixel), term, mask=inside)
+        tl.store(loss_map + offsets(strides.loss_map, shape, b, pixel), term, mask=inside)
     if partial is not None:
         tl.store(partial + tl.program_id(0), tl.sum(term, 0))

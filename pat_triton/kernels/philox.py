@@ -65,8 +65,8 @@ def stack(even, odd):
 @triton.jit
 def magnitude(noise, b, pixel, first, DISTRIBUTION: tl.constexpr, CLASSES: tl.constexpr):
     """|v| of BLV for classes first .. first + CLASSES: [CLASSES, PIXELS] fp32 in [0, 1]."""
-    if noise.origin is not None:
-        b, pixel = b + tl.load(noise.origin), pixel + tl.load(noise.origin + 1)
+    if noise.offset is not None:
+        b, pixel = b + tl.load(noise.offset), pixel + tl.load(noise.offset + 1)
     block = (first // 4 + tl.arange(0, CLASSES // 4)).to(tl.uint32)[:, None]  # [CLASSES / 4, 1]
     zero = tl.zeros([CLASSES // 4, pixel.shape[0]], tl.uint32)
     low, high = zero + pixel.to(tl.uint32)[None, :], zero + (pixel >> 32).to(tl.uint32)[None, :]

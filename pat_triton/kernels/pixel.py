@@ -9,8 +9,9 @@ from .philox import magnitude
 
 
 class Tables(NamedTuple):
-    """Part (a) as [L] pointers in the compute dtype; None specialises away."""
+    """Part (a): [rows, L] numbers, and which row holds what (constexpr); None specialises away."""
 
+    pointer: Any
     scale: Any
     offset: Any
     margin: Any
@@ -22,26 +23,26 @@ class Noise(NamedTuple):
     and the factor before clamping."""
 
     seed: Any
-    origin: Any
+    offset: Any
     sigma: Any
 
 
 @triton.jit
-def label(target, at, inside, ignore_index, L: tl.constexpr):
-    """(y int32, is_class, ignored) of the labels at offsets ``at``, each [PIXELS]; y is -1 where the label is no class.
+def label(at, inside, ignore_index, L: tl.constexpr):
+    """(y int32, is_class, ignored) of the labels at pointers ``at``, each [PIXELS]; y is -1 where the label is no class.
 
     Compared in int64: a 64-bit label must not wrap into a class.
     """
-    y = tl.load(target.pointer + at, mask=inside, other=0).to(tl.int64)
+    y = tl.load(at, mask=inside, other=0).to(tl.int64)
     ignored = (y == ignore_index) | ~inside
     is_class = (y >= 0) & (y < L) & ~ignored
     return tl.where(is_class, y, -1).to(tl.int32), is_class, ignored
 
 
 @triton.jit
-def entries(table, classes, other, L: tl.constexpr):
-    """[CLASSES, 1] entries of an [L] table, ``other`` past the end."""
-    return tl.load(table + classes, mask=classes < L, other=other)[:, None]
+def entries(tables, row, classes, other, L: tl.constexpr, DTYPE: tl.constexpr):
+    """[CLASSES, 1] entries of a row of the tables, ``other`` past the end."""
+    return tl.load(tables.pointer + row * L + classes, mask=classes < L, other=other).to(DTYPE)[:, None]
 
 
 @triton.jit
@@ -52,14 +53,14 @@ def adjust(
     """a of logits z, both [CLASSES, PIXELS]."""
     a = z
     if tables.offset is not None:
-        a += entries(tables.offset, classes, 0.0, L)
+        a += entries(tables, tables.offset, classes, 0.0, L, z.dtype)
     if tables.margin is not None:
-        margin = entries(tables.margin, classes, 0.0, L)
+        margin = entries(tables, tables.margin, classes, 0.0, L, z.dtype)
         a -= tl.where(classes[:, None] == y[None, :], margin, 0.0)
     if tables.scale is not None:
-        a *= entries(tables.scale, classes, 1.0, L)
+        a *= entries(tables, tables.scale, classes, 1.0, L, z.dtype)
     if tables.variation is not None:
-        variation = entries(tables.variation, classes, 0.0, L)
+        variation = entries(tables, tables.variation, classes, 0.0, L, z.dtype)
         a += variation * magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(a.dtype)
     return a
 

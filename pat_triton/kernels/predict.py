@@ -10,22 +10,22 @@ from .views import offsets, tile
 
 @triton.jit
 def predict_kernel(
-    logits, prediction, resize, shape, L: tl.constexpr,
+    logits, prediction, strides, resize, shape, L: tl.constexpr,
     COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """The first class with the largest logit of each pixel, resized logits included."""
     b, pixel, inside = tile(shape, PIXELS, VECTOR)
-    spot = place(logits, resize, shape, b, pixel, COMPUTE)
+    spot = place(strides.logits, resize, shape, b, pixel, COMPUTE)
     best = worst(PIXELS, COMPUTE)
     for first in range(0, L, CLASSES):
         classes = first + tl.arange(0, CLASSES)
-        best = better(best, read(logits, resize, spot, classes, inside, L, COMPUTE, VECTOR), classes, L)
-    tl.store(prediction.pointer + offsets(prediction, shape, b, pixel), best.label, mask=inside)
+        best = better(best, read(logits, strides.logits, resize, spot, classes, inside, L, COMPUTE, VECTOR), classes, L)
+    tl.store(prediction + offsets(strides.prediction, shape, b, pixel), best.label, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["ignore_index"])
 def confusion_kernel(
-    target, prediction, counts, shape, ignore_index, L: tl.constexpr, BINS: tl.constexpr, PIXELS: tl.constexpr
+    target, prediction, counts, strides, shape, ignore_index, L: tl.constexpr, BINS: tl.constexpr, PIXELS: tl.constexpr
 ):
     """counts is int64 [L + 2, L]: row L of ignored, row L + 1 of wrong labels.
 
@@ -33,8 +33,8 @@ def confusion_kernel(
     counts, where a program first counts for itself; None where they are too many.
     """
     b, pixel, inside = tile(shape, PIXELS)
-    y, is_class, ignored = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
-    predicted = tl.load(prediction.pointer + offsets(prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
+    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
+    predicted = tl.load(prediction + offsets(strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
     cell = tl.where(is_class, y, tl.where(ignored, L, L + 1)) * L + predicted
     if BINS is None:
         tl.atomic_add(counts + cell, tl.full([PIXELS], 1, tl.int64), mask=inside)
@@ -45,17 +45,17 @@ def confusion_kernel(
         tl.atomic_add(counts + bins, sizes.to(tl.int64), mask=(bins < (L + 2) * L) & (sizes > 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["ignore_index"])
 def tally_kernel(
-    target, prediction, loss_map, counts, partial, shape, ignore_index,
+    target, prediction, loss_map, counts, partial, strides, shape, ignore_index,
     L: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
     """By image and class: counts int64 [2, B, L], predicted and right pixels; partial [programs, L], summed loss."""
     b, pixel, inside = tile(shape, PIXELS)
     images = tl.num_programs(0) // tl.cdiv(shape[0] * shape[1] * shape[2], PIXELS)
-    y, is_class, _ = label(target, offsets(target, shape, b, pixel), inside, ignore_index, L)
-    predicted = tl.load(prediction.pointer + offsets(prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
-    term = tl.load(loss_map.pointer + offsets(loss_map, shape, b, pixel), mask=inside, other=0.0)
+    y, is_class, _ = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
+    predicted = tl.load(prediction + offsets(strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
+    term = tl.load(loss_map + offsets(strides.loss_map, shape, b, pixel), mask=inside, other=0.0)
     for first in range(0, L, CLASSES):
         classes = first + tl.arange(0, CLASSES)
         known = classes < L

@@ -4,11 +4,13 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["factor"])
 def rescale_kernel(gradient, factor, elements, ELEMENTS: tl.constexpr):
-    """factor: one element on the device. When it is 1 nothing is read or written."""
+    """factor: one element on the device. A small, fixed grid, which ends at once where it is 1: then nothing else is
+    read or written."""
     by = tl.load(factor)
     if by != 1:
-        at = tl.program_id(0).to(tl.int64) * ELEMENTS + tl.arange(0, ELEMENTS)
-        g = tl.load(gradient + at, mask=at < elements)
-        tl.store(gradient + at, g.to(by.dtype) * by, mask=at < elements)
+        for first in range(tl.program_id(0) * ELEMENTS, elements, tl.num_programs(0) * ELEMENTS):
+            at = tl.full([], first, tl.int64) + tl.arange(0, ELEMENTS)
+            g = tl.load(gradient + at, mask=at < elements)
+            tl.store(gradient + at, g.to(by.dtype) * by, mask=at < elements)

@@ -51,20 +51,20 @@ class Spot(NamedTuple):
 
 
 @triton.jit
-def place(logits, resize, shape, b, pixel, COMPUTE: tl.constexpr):
+def place(strides, resize, shape, b, pixel, COMPUTE: tl.constexpr):
     """Where to read the columns of ``pixel``: offsets, or a Spot where they are resized."""
     if resize is None:
-        return offsets(logits, shape, b, pixel)
+        return offsets(strides, shape, b, pixel)
     else:
         rows, columns = resize.rows, resize.columns
         row, column = pixel // columns.size, pixel % columns.size
         # Never below -1, and // rounds towards 0.
         i = (row * rows.step + rows.first + rows.whole) // rows.whole - 1
         j = (column * columns.step + columns.first + columns.whole) // columns.whole - 1
-        image = b * logits.image
+        image = b * strides.image
         return Spot(
-            image + node(rows, i) * logits.d0, image + node(rows, i + 1) * logits.d0,
-            node(columns, j) * logits.d1, node(columns, j + 1) * logits.d1,
+            image + node(rows, i) * strides.d0, image + node(rows, i + 1) * strides.d0,
+            node(columns, j) * strides.d1, node(columns, j + 1) * strides.d1,
             share(rows, i, row, COMPUTE), share(columns, j, column, COMPUTE),
         )  # fmt: skip
 
@@ -79,21 +79,23 @@ def load_flat(pointer, at, known):
 
 
 @triton.jit
-def read(logits, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
+def read(
+    logits, strides, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr
+):
     """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
     known = (classes < L)[:, None] & inside[None, :]
-    column = rows(logits, classes)
+    column = rows(strides, classes)
     if resize is None:
         # Outside the image a column is anything: nothing of it is stored or added up.
         if VECTOR == 1:
-            z = load_flat(logits.pointer, column + spot[None, :], known).to(COMPUTE)
+            z = load_flat(logits, column + spot[None, :], known).to(COMPUTE)
         else:
-            z = tl.load(logits.pointer + column + spot[None, :], mask=known).to(COMPUTE)
+            z = tl.load(logits + column + spot[None, :], mask=known).to(COMPUTE)
         return tl.where((classes < L)[:, None], z, -float("inf"))
     else:
-        nw = load_flat(logits.pointer, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
-        ne = load_flat(logits.pointer, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)
-        sw = load_flat(logits.pointer, column + (spot.south + spot.west)[None, :], known).to(COMPUTE)
-        se = load_flat(logits.pointer, column + (spot.south + spot.east)[None, :], known).to(COMPUTE)
+        nw = load_flat(logits, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
+        ne = load_flat(logits, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)
+        sw = load_flat(logits, column + (spot.south + spot.west)[None, :], known).to(COMPUTE)
+        se = load_flat(logits, column + (spot.south + spot.east)[None, :], known).to(COMPUTE)
         x = spot.x[None, :]
         return lerp(lerp(nw, ne, x), lerp(sw, se, x), spot.y[None, :])

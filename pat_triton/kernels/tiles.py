@@ -79,6 +79,14 @@ CONFUSION_BINS = 4096
 # Classes and pixels of a block of the tally.
 TALLY_CLASSES, TALLY_PIXELS = 8, 1024
 
-# Labels counted by one program of the histogram, and elements rescaled by one program.
+# Labels counted by one program of the histogram, partial sums added at a time, and elements rescaled at a time.
 HISTOGRAM_PIXELS = 4096
+TOTAL_PARTIALS = 1024
 RESCALE_ELEMENTS = 2048
+
+
+def rescale_programs(device: torch.device) -> int:
+    """Enough to fill the GPU, few enough to end at once where there is nothing to do."""
+    if device.type != "cuda":
+        return 512
+    return 4 * torch.cuda.get_device_properties(device).multi_processor_count

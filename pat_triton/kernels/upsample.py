@@ -13,8 +13,8 @@ Bytes: (1 + 2 / BANDS) (1 + 2 / (CELLS - 1)) source, the labels of what is compu
 once; nothing of L x outputs. Flops for each output and class: 1 exponential and 10 others, and 8 for each
 row of cells. At L = 19 and ratio 4 a thread executes 41 instructions for each (sm_90), which bound it.
 
-Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and adds to the
-gradient of those before: ``earlier`` says so.
+Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and, from the second
+on, is ADDED to the gradient of those before.
 
 Columns that do not fit in registers come with their ``pulls`` computed (by ``loss``), and each program
 has one block of the classes: then classes do not depend on each other.
@@ -23,17 +23,21 @@ has one block of the classes: then classes do not depend on each other.
 import triton
 import triton.language as tl
 
-from .pixel import Pull, adjust, better, entries, label, settle, slopes, softmax, worst
+from .numbers import numbers
+from .pixel import Noise, Pull, Tables, adjust, better, entries, label, settle, slopes, softmax, worst
 from .resize import begin, lerp, load_flat, node, share, wide
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["part", "first_weights", "ignore_index"])
 def upsample_kernel(
-    logits, target, gradient, earlier, pixel_weight, grad_output, loss_map, prediction, pulls, partial, weights,
-    tables, noise, resize, part, parameters, ignore_index,
+    logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
+    seed, offset, sigma, parameters, strides, held, resize, part, first_weights, ignore_index,
     L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
-    CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
+    ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
+    """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
+    tables = Tables(tables, held.scale, held.offset, held.margin, held.variation)
+    noise = Noise(seed, offset, sigma)
     rows, columns = resize.rows, resize.columns
     across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
     blocks = tl.cdiv(L, CLASSES)
@@ -52,49 +56,49 @@ def upsample_kernel(
     inside = x < begin(columns, cell + 1)
     fx = share(columns, cell, x, COMPUTE)
     counted = inside & ((cell >= j0) | (cell < 0))
-    west, east = node(columns, cell) * logits.d1, node(columns, cell + 1) * logits.d1
-    column = classes.to(tl.int64)[:, None] * logits.label
+    west, east = node(columns, cell) * strides.logits.d1, node(columns, cell + 1) * strides.logits.d1
+    column = classes.to(tl.int64)[:, None] * strides.logits.label
 
-    bottom = node_row(logits, b, node(rows, i0 - 1), column, west, east, fx, known, COMPUTE)
+    bottom = node_row(logits, strides.logits, b, node(rows, i0 - 1), column, west, east, fx, known, COMPUTE)
     g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
     loss = tl.zeros([LANES], COMPUTE)
     for band in range(i0 - 1, tl.minimum(i0 + BANDS, rows.source)):
         i = wide(band)
         top, g_top = bottom, g_bottom
-        bottom = node_row(logits, b, node(rows, i + 1), column, west, east, fx, known, COMPUTE)
+        bottom = node_row(logits, strides.logits, b, node(rows, i + 1), column, west, east, fx, known, COMPUTE)
         rise = tl.where(top == -float("inf"), 0.0, bottom - top)
         g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
         owned = tl.where((i >= i0) | (i < 0), counted, False)
         for row in range(begin(rows, i), begin(rows, i + 1)):
             y = wide(row)
             fy = share(rows, i, y, COMPUTE)
-            at = y * target.d0 + x * target.d1
-            own, is_class, ignored = label(target, b * target.image + at, inside, ignore_index, L)
+            at = target + pixel_of(strides.target, b, y, x)
+            own, is_class, ignored = label(at, inside, ignore_index, L)
             z = tl.where(known, top + fy * rise, -float("inf"))
             a = adjust(z, classes, tables, noise, b, y * columns.size + x, own, first, L, DISTRIBUTION, CLASSES)
             if pulls is None:
-                w = tl.load(weights + b * L + own, mask=is_class, other=float("nan"))
+                w = tl.load(tables.pointer + (first_weights + b) * L + own, mask=is_class, other=float("nan")).to(COMPUTE)
                 if pixel_weight is not None:
-                    at = b * pixel_weight.image + y * pixel_weight.d0 + x * pixel_weight.d1
-                    w *= tl.load(pixel_weight.pointer + at, mask=inside, other=0.0).to(COMPUTE)
+                    at = pixel_weight + pixel_of(strides.pixel_weight, b, y, x)
+                    w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
                 if grad_output is not None:
-                    at = b * grad_output.image + y * grad_output.d0 + x * grad_output.d1
-                    w *= tl.load(grad_output.pointer + at, mask=inside, other=0.0)
-                term, pull = settle(softmax((a,), own, first, L), w, ignored, CURVE, parameters)
+                    at = grad_output + pixel_of(strides.grad_output, b, y, x)
+                    w *= tl.load(at, mask=inside, other=0.0)
+                term, pull = settle(softmax((a,), own, first, L), w, ignored, CURVE, numbers(parameters, COMPUTE))
                 if prediction is not None:
                     best = better(worst(LANES, COMPUTE), z, classes, L)
-                    at = b * prediction.image + y * prediction.d0 + x * prediction.d1
-                    tl.store(prediction.pointer + at, best.label, mask=owned)
+                    at = prediction + pixel_of(strides.prediction, b, y, x)
+                    tl.store(at, best.label, mask=owned)
                 if loss_map is not None:
-                    at = b * loss_map.image + y * loss_map.d0 + x * loss_map.d1
-                    tl.store(loss_map.pointer + at, term, mask=owned)
+                    at = loss_map + pixel_of(strides.loss_map, b, y, x)
+                    tl.store(at, term, mask=owned)
                 loss += tl.where(owned, term, 0.0)
             else:
-                at = pulls.pointer + b * pulls.image + y * columns.size + x
+                at = pulls + b * strides.pulls.image + y * columns.size + x
                 pull = Pull(
                     tl.load(at, mask=inside, other=0.0),
-                    tl.load(at + pulls.label, mask=inside, other=0.0),
-                    tl.load(at + 2 * pulls.label, mask=inside, other=0.0),
+                    tl.load(at + strides.pulls.label, mask=inside, other=0.0),
+                    tl.load(at + 2 * strides.pulls.label, mask=inside, other=0.0),
                 )
             if gradient is not None:
                 g = tl.where(known, slopes(pull, a, classes, own, ignored, L), 0.0)
@@ -103,13 +107,13 @@ def upsample_kernel(
         if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
             if i >= i0:
                 if tables.scale is not None:
-                    g_top *= entries(tables.scale, classes, 1.0, L)
+                    g_top *= entries(tables, tables.scale, classes, 1.0, L, COMPUTE)
                 j = j0 + tl.arange(0, CELLS)
-                at = b * gradient.image + i * gradient.d0 + j * gradient.d1
-                at = gradient.pointer + at[None, :] + classes.to(tl.int64)[:, None] * gradient.label
+                at = gradient + pixel_of(strides.gradient, b, i, j)
+                at = at[None, :] + classes.to(tl.int64)[:, None] * strides.gradient.label
                 finished = known & ((j < j0 + CELLS - 1) & (j < columns.source))[None, :]
                 g = nodes(g_top, fx, CELLS, CROWD)
-                if earlier is not None:
+                if ADDED:
                     g += tl.load(at, mask=finished, other=0.0)
                 tl.store(at, g, mask=finished)
     if partial is not None:
@@ -117,14 +121,20 @@ def upsample_kernel(
 
 
 @triton.jit
-def node_row(logits, b, i, column, west, east, fx, known, COMPUTE: tl.constexpr):
+def pixel_of(strides, b, row, column):
+    """Offsets of pixels of image b."""
+    return b * strides.image + row * strides.d0 + column * strides.d1
+
+
+@triton.jit
+def node_row(logits, strides, b, i, column, west, east, fx, known, COMPUTE: tl.constexpr):
     """Row i of nodes interpolated at the lanes' columns: [CLASSES, LANES].
 
     The row is added to the lanes first: otherwise the compiler keeps an address for every class and lane.
     """
-    row = b * logits.image + i * logits.d0
-    z0 = load_flat(logits.pointer, (row + west)[None, :] + column, known)
-    z1 = load_flat(logits.pointer, (row + east)[None, :] + column, known)
+    row = b * strides.image + i * strides.d0
+    z0 = load_flat(logits, (row + west)[None, :] + column, known)
+    z1 = load_flat(logits, (row + east)[None, :] + column, known)
     return lerp(z0.to(COMPUTE), z1.to(COMPUTE), fx[None, :])
 
 

@@ -1,16 +1,15 @@
 """Strided access without copies: a tensor as a pointer and its strides over a common pixel grid."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 
-class View(NamedTuple):
-    """A (B, [L,] *spatial) tensor inside a kernel; strides in elements, ``label`` 0 without L."""
+class Strides(NamedTuple):
+    """Of a (B, [L,] *spatial) tensor over a pixel grid, in elements; ``label`` is 0 without L."""
 
-    pointer: Any
     image: int
     label: int
     d0: int
@@ -18,8 +17,10 @@ class View(NamedTuple):
     d2: int
 
 
-def views(*tensors: torch.Tensor | None, rank: int, merge: bool = True) -> tuple[tuple[int, int, int], list[Any]]:
-    """Views of tensors that share their last ``rank`` dimensions, and that shared pixel grid.
+def strides_over_pixels(
+    *tensors: Tensor | None, rank: int, merge: bool = True
+) -> tuple[tuple[int, int, int], list[Strides | None]]:
+    """The pixel grid that tensors share, their last ``rank`` dimensions, and the strides of each over it.
 
     Neighbouring spatial dimensions are merged (if ``merge``) wherever every tensor allows it, and the grid is
     padded by ones at the end. Triton specialises on an argument equal to 1, so that for the usual
@@ -36,25 +37,25 @@ def views(*tensors: torch.Tensor | None, rank: int, merge: bool = True) -> tuple
     n0, n1, n2 = sizes + [1] * (3 - len(sizes))
     padded = iter([*s, 0, 0][:3] for s in strides)
     made = [
-        None if t is None else View(t, t.stride(0), t.stride(1) * (t.ndim == rank + 2), *next(padded)) for t in tensors
+        None if t is None else Strides(t.stride(0), t.stride(1) * (t.ndim == rank + 2), *next(padded)) for t in tensors
     ]
     return (n0, n1, n2), made
 
 
 @triton.jit
-def offsets(view, shape, b, pixel):
+def offsets(strides, shape, b, pixel):
     """[PIXELS] int64 offsets of the pixels of image b."""
     d0 = pixel // (shape[1] * shape[2])
     d1 = pixel // shape[2] % shape[1]
-    return b * view.image + d0 * view.d0 + d1 * view.d1 + pixel % shape[2] * view.d2
+    return b * strides.image + d0 * strides.d0 + d1 * strides.d1 + pixel % shape[2] * strides.d2
 
 
 @triton.jit
-def rows(view, classes):
+def rows(strides, classes):
     """[CLASSES, 1] int64 offsets of the classes."""
     # Otherwise the compiler multiplies a signed by an unsigned number, which takes five instructions for one.
-    tl.assume(view.label >= 0)
-    return classes.to(tl.int64)[:, None] * view.label
+    tl.assume(strides.label >= 0)
+    return classes.to(tl.int64)[:, None] * strides.label
 
 
 @triton.jit

@@ -1,9 +1,12 @@
-"""``pat_triton.problem.Path`` in plain torch."""
+"""``pat_triton.backends.Backend`` in plain torch."""
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..problem import Problem, Result, Tally, compute_dtype, label_dtype
+from ..inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
 from ..resize import resize
 from .chunk import Chunk, rows
 from .count import count, largest
@@ -11,6 +14,21 @@ from .room import Room, borrowed
 from .source import Dense, Resized, Source, chunks
 
 traced = False
+planned_tables = None  # by operators, see ``pat_triton.weights`` and ``pat_triton.adjustment``
+
+
+def planned_histogram(_: Tensor, classes: int, ignore_index: int) -> Callable[[Tensor], Tensor]:
+    return lambda target: histogram(target, classes, ignore_index)
+
+
+def planned_rescale(_: Tensor) -> Callable[[Tensor, Tensor], None]:
+    return rescale
+
+
+def planned_pass(
+    _logits: Tensor, _target: Tensor, _inputs: LossInputs, *, reduce: bool, gradient: bool, sums: bool
+) -> Callable[[Tensor, Tensor, LossInputs], Result]:
+    return partial(run, reduce=reduce, gradient=gradient, sums=sums)
 
 
 def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
@@ -32,23 +50,23 @@ def confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: in
 
 
 def run(
-    logits: Tensor, target: Tensor, problem: Problem, *,
-    reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, tally: bool = False,
+    logits: Tensor, target: Tensor, inputs: LossInputs, *,
+    reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    compute, size = problem.weights.dtype, target.shape[1:]
+    compute, size = compute_dtype(logits), target.shape[1:]
     differentiate = gradient or grad_output is not None
     factor = None if grad_output is None else grad_output.expand(target.shape)
     terms = None if reduce else torch.empty(target.shape, dtype=compute, device=target.device)
-    counts = Tally.zeros(logits, compute) if tally else None
-    sums = []
+    counts = ClassSums.zeros(logits, compute) if sums else None
+    totals = []
     with borrowed(logits) as room:
-        source = _source(logits, size, problem.align_corners, compute, differentiate, room)
-        chunk = Chunk(logits, problem, room)
+        source = _source(logits, size, inputs.align_corners, compute, differentiate, room)
+        chunk = Chunk(logits, inputs, room)
         for where in chunks(logits, size):
             z = source.read(where)
             chunk.read(z, target[where], where, size, counts)
             chunk.softmax()
-            sums.append(chunk.total)
+            totals.append(chunk.total)
             if terms is not None:
                 terms[where] = chunk.term.view(z.shape[1:])
             if differentiate:
@@ -58,7 +76,7 @@ def run(
                 counts.loss[where[0]] += chunk.by_class(z.shape[1])
     if grad_output is not None:
         return Result(None, source.gradient(), None)
-    total = sums[0] if len(sums) == 1 else torch.stack([*sums, logits.new_zeros((), dtype=compute)]).sum()
+    total = totals[0] if len(totals) == 1 else torch.stack([*totals, logits.new_zeros((), dtype=compute)]).sum()
     return Result(total if terms is None else terms, source.gradient() if gradient else None, counts)
 
 

@@ -1,4 +1,4 @@
-"""The paths as ``torch.library`` operators: for tensors that hold no numbers, as when torch compiles.
+"""The backends as ``torch.library`` operators: for tensors that hold no numbers, as when torch compiles.
 
 They cost more at every call than what they stand for, so that eager calls go past them.
 """
@@ -7,44 +7,45 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
-from . import checks
-from .adjustment import Noise, Tables
+from . import checks, private
+from .adjustment import Noise
+from .autograd import ONCE, times
+from .backends import Backend, choose
 from .curves import CURVES
-from .ops import ONCE, times
-from .paths import choose
-from .problem import Path, Problem, Result, Tally, label_dtype
+from .inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
 
 Flat = tuple[Any, ...]
 
-PROBLEM = (
-    "Tensor weights, Tensor? scale, Tensor? offset, Tensor? margin, Tensor? variation, Tensor? seed, Tensor? origin, "
-    "Tensor? pixel_weight, Tensor? histogram, str distribution, float sigma, str curve, float[] parameters, "
+INPUTS = (
+    "Tensor tables, Tensor? seed, Tensor? offset, Tensor? pixel_weight, Tensor? histogram, "
+    "str[] rows, int first, str distribution, float sigma, str curve, float[] parameters, "
     "int ignore_index, bool align_corners, str backend"
 )
+TENSORS = 5  # of them, which come first
 
 
-def route(backend: str, logits: Tensor) -> Path:
-    """The path for these logits, or the operators that stand for it."""
-    if torch._C._are_functorch_transforms_active():
+def route(backend: str, logits: Tensor) -> Backend:
+    """The backend for these logits, or the operators that stand for it."""
+    if private.in_transform():
         raise RuntimeError(
             "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
             "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True"
         )
     compiling = torch.compiler.is_compiling()
-    if forward_ad._current_level >= 0 and (compiling or forward_ad.unpack_dual(logits).tangent is not None):
+    if private.in_forward_mode() and (compiling or forward_ad.unpack_dual(logits).tangent is not None):
         raise RuntimeError("pat_triton has no forward-mode derivative; take gradients with loss.backward()")
-    if compiling or logits.is_meta or isinstance(logits, FakeTensor):
+    if compiling or logits.is_meta or private.is_fake(logits):
         return Operators(backend)
     return choose(backend, logits.device)
 
 
 class Operators:
-    """``pat_triton.problem.Path`` by operators."""
+    """``pat_triton.backends.Backend`` by operators."""
 
     traced = True
+    planned_histogram = planned_tables = planned_pass = planned_rescale = None
 
     def __init__(self, backend: str) -> None:
         self.backend = backend
@@ -53,12 +54,12 @@ class Operators:
         return torch.ops.pat_triton.histogram(target, classes, ignore_index, self.backend)
 
     def run(
-        self, logits: Tensor, target: Tensor, problem: Problem, *,
-        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, tally: bool = False,
+        self, logits: Tensor, target: Tensor, inputs: LossInputs, *,
+        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
     ) -> Result:  # fmt: skip
-        flat = _flat(problem, self.backend)
-        loss, _, *counts = torch.ops.pat_triton.loss(logits, target, *flat, reduce, gradient, tally)
-        return Result(loss, None, Tally(*(n.detach() for n in counts)) if tally else None)
+        flat = _flat(inputs, self.backend)
+        loss, _, *by_class = torch.ops.pat_triton.loss(logits, target, *flat, reduce, gradient, sums)
+        return Result(loss, None, ClassSums(*(n.detach() for n in by_class)) if sums else None)
 
     def rescale(self, gradient: Tensor, factor: Tensor) -> None:
         gradient.mul_(factor)
@@ -70,28 +71,26 @@ class Operators:
         return torch.ops.pat_triton.confusion(target, prediction, classes, ignore_index, self.backend)
 
 
-def _flat(problem: Problem, backend: str) -> Flat:
-    t, noise = problem.tables, problem.tables.noise or Noise("", 0.0)
-    checks.known("curve", problem.curve.name, CURVES)
+def _flat(inputs: LossInputs, backend: str) -> Flat:
+    noise = inputs.noise or Noise("", 0.0)
+    checks.known("curve", inputs.curve.name, CURVES)
     return (
-        problem.weights, t.scale, t.offset, t.margin, t.variation, problem.seed, problem.origin,
-        problem.pixel_weight, problem.histogram,
-        noise.distribution, noise.sigma, problem.curve.name, problem.curve.parameters, problem.ignore_index,
-        problem.align_corners, backend,
+        inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, inputs.histogram,
+        list(inputs.rows), inputs.first, noise.distribution, noise.sigma, inputs.curve.name, inputs.curve.parameters,
+        inputs.ignore_index, inputs.align_corners, backend,
     )  # fmt: skip
 
 
-def _problem(
-    weights: Tensor, scale: Tensor | None, offset: Tensor | None, margin: Tensor | None, variation: Tensor | None,
-    seed: Tensor | None, origin: Tensor | None, pixel_weight: Tensor | None, histogram: Tensor | None,
-    distribution: str, sigma: float, curve: str, parameters: list[float], ignore_index: int, align_corners: bool,
-    backend: str,
-) -> Problem:  # fmt: skip
+def _inputs(
+    tables: Tensor, seed: Tensor | None, offset: Tensor | None, pixel_weight: Tensor | None,
+    histogram: Tensor | None, rows: list[str], first: int, distribution: str, sigma: float, curve: str, parameters: list[float],
+    ignore_index: int, align_corners: bool, backend: str,
+) -> LossInputs:  # fmt: skip
     noise = Noise(distribution, sigma) if distribution else None
-    tables = Tables(scale, offset, margin, variation, noise)
-    return Problem(
-        CURVES[curve](*parameters), tables, weights, seed, ignore_index, align_corners, origin, pixel_weight, histogram
-    )
+    return LossInputs(
+        CURVES[curve](*parameters), tables, tuple(rows), first, noise, seed, ignore_index, align_corners, offset,
+        pixel_weight, histogram,
+    )  # fmt: skip
 
 
 def _operator(schema: str, run: Any, fake: Any) -> Any:
@@ -110,40 +109,41 @@ def _fake_histogram(target: Tensor, classes: int, *_: Any) -> Tensor:
 
 
 def _loss(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    *flat, reduce, one_pass, tally = rest
-    problem = _problem(*flat)
-    if problem.histogram is not None:
-        checks.histogram(problem.histogram, target, problem.ignore_index)
-    path = choose(flat[-1], logits.device)
-    loss, gradient, counts = path.run(logits, target, problem, reduce=reduce, gradient=one_pass, tally=tally)
+    *flat, reduce, one_pass, sums = rest
+    inputs = _inputs(*flat)
+    if inputs.histogram is not None:
+        checks.histogram(inputs.histogram, target, inputs.ignore_index)
+    backend = choose(flat[-1], logits.device)
+    loss, gradient, by_class = backend.run(logits, target, inputs, reduce=reduce, gradient=one_pass, sums=sums)
     assert loss is not None
     absent = [logits.new_empty(0) for _ in range(4)]
     gradient = absent[0] if gradient is None else gradient
     # An operator's results may not share memory.
-    return loss, gradient, *(absent[1:] if counts is None else (n.clone() for n in counts))
+    return loss, gradient, *(absent[1:] if by_class is None else (n.clone() for n in by_class))
 
 
-def _fake_loss(logits: Tensor, target: Tensor, weights: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    reduce, one_pass, tally = rest[-3:]
-    counts = [weights.new_empty(weights.shape, dtype=d) for d in (weights.dtype, torch.int64, torch.int64)]
+def _fake_loss(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    reduce, one_pass, sums = rest[-3:]
+    compute = compute_dtype(logits)
+    by_class = [logits.new_empty(logits.shape[:2], dtype=d) for d in (compute, torch.int64, torch.int64)]
     return (
-        weights.new_empty(() if reduce else target.shape),
+        logits.new_empty(() if reduce else target.shape, dtype=compute),
         torch.empty_like(logits) if one_pass else logits.new_empty(0),
-        *(counts if tally else (logits.new_empty(0) for _ in counts)),
+        *(by_class if sums else (logits.new_empty(0) for _ in by_class)),
     )
 
 
 def _gradient(grad_output: Tensor, logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
-    path = choose(flat[-1], logits.device)
-    gradient = path.run(logits, target, _problem(*flat), grad_output=grad_output).gradient
+    backend = choose(flat[-1], logits.device)
+    gradient = backend.run(logits, target, _inputs(*flat), grad_output=grad_output).gradient
     assert gradient is not None
     return gradient
 
 
 def _keep(ctx: Any, inputs: Flat, output: tuple[Tensor, ...]) -> None:
     logits, target, *flat, _, one_pass, _ = inputs
-    tensors = [output[1]] if one_pass else [logits, target, *flat[:8]]
-    ctx.one_pass, ctx.rest, ctx.inputs = one_pass, flat[8:], len(inputs)
+    tensors = [output[1]] if one_pass else [logits, target, *flat[:TENSORS]]
+    ctx.one_pass, ctx.rest, ctx.inputs = one_pass, flat[TENSORS:], len(inputs)
     ctx.save_for_backward(*tensors)
     ctx.set_materialize_grads(False)
 
@@ -182,8 +182,8 @@ def _fake_confusion(target: Tensor, _: Tensor, classes: int, *__: Any) -> Tensor
     return target.new_empty(classes + 2, classes, dtype=torch.int64)
 
 
-LOSS = f"(Tensor logits, Tensor target, {PROBLEM}, bool reduce, bool one_pass, bool tally)"
-GRADIENT = f"(Tensor grad_output, Tensor logits, Tensor target, {PROBLEM})"
+LOSS = f"(Tensor logits, Tensor target, {INPUTS}, bool reduce, bool one_pass, bool sums)"
+GRADIENT = f"(Tensor grad_output, Tensor logits, Tensor target, {INPUTS})"
 histogram = _operator(
     "histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram
 )

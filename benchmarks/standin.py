@@ -1,0 +1,58 @@
+"""A GPU's host without a GPU: everything that a call does before its kernels start, on CPU tensors.
+
+Only the compiled kernels' own launcher is turned into nothing, and what Triton's front door does once for each kind of
+call. It must run where TRITON_INTERPRET is unset.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+from pat_triton import plan, private
+from pat_triton.checks import labels
+from pat_triton.kernels import backend
+from pat_triton.kernels.launch import Launch
+
+
+def _start_nothing(*_: Any) -> None:
+    """Stands for a compiled kernel's ``run``."""
+
+
+def _first_launch(launch: Launch, pointers: Any, *numbers: Any) -> None:
+    places = len(launch.kernel.arg_names) - len(pointers) - len(numbers) - len(launch.fixed)
+    launch.tail = (*launch.fixed, *(None,) * places)
+    launch.run = _start_nothing
+
+
+@contextlib.contextmanager
+def gpu() -> Iterator[None]:
+    """Calls of ``backend="triton"`` on CPU tensors go the way of a GPU's, whose labels are not looked at."""
+    if backend.INTERPRETED:
+        raise ValueError("TRITON_INTERPRET: got 1, expected it unset: an interpreted kernel has no launcher")
+    plan.forget()
+    with contextlib.ExitStack() as stack:
+        for owner, name, value in (
+            (Launch, "_through_the_front_door", _first_launch),
+            (private, "current_device", lambda: None),
+            (private, "current_stream", lambda _: 0),
+            (labels, "CHECKED_DEVICES", ()),
+            (plan, "route", _route(plan.route)),
+        ):
+            stack.enter_context(mock.patch.object(owner, name, value))
+        stack.enter_context(mock.patch("pat_triton.operators.choose", lambda *_: backend))
+        yield
+    plan.forget()
+
+
+def _route(route: Any) -> Any:
+    """``route``, but for what it refuses: the kernels on a CPU."""
+
+    def to_kernels(name: str, logits: Any) -> Any:
+        made = route("torch", logits)
+        if not made.traced:
+            return backend
+        made.backend = name
+        return made
+
+    return to_kernels

@@ -1,0 +1,121 @@
+"""Autograd meets a backend: when the gradient is made, and what a backward does with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from . import private
+from .backends import Backend
+from .inputs import LossInputs, Result
+
+ONCE = (
+    "pat_triton losses have no second derivative: the gradient was taken with create_graph=True "
+    "and then differentiated (a gradient penalty?); leave the loss out of that term"
+)
+
+
+class Head:
+    """What a plan does with one of its logits. run: (logits, target, inputs) -> Result.
+
+    one_pass: ``run`` also writes the gradient, 1 read + 1 write of the logits. Otherwise the
+    backward computes it with grad_output folded in before rounding, 2 reads + 1 write.
+    differentiable: by ``Differentiable``; else no gradient is asked for, or ``run`` has its own.
+    """
+
+    def __init__(
+        self, backend: Backend, run: Callable[[Tensor, Tensor, LossInputs], Result], one_pass: bool,
+        differentiable: bool,
+    ) -> None:  # fmt: skip
+        self.backend, self.run, self.one_pass, self.differentiable = backend, run, one_pass, differentiable
+        self.rescale: Callable[[Tensor, Tensor], None] = self._plan_rescale
+
+    def _plan_rescale(self, gradient: Tensor, factor: Tensor) -> None:
+        """In place by a scalar, which is planned when the first gradient is there."""
+        self.rescale = self.backend.planned_rescale(gradient)
+        self.rescale(gradient, factor)
+
+
+Call = tuple[Head, Tensor, LossInputs]  # one call of it: and its target and inputs
+
+
+class Differentiable(torch.autograd.Function):
+    """(logits, call) -> the loss, () or (B, *spatial), differentiable once; an empty tensor; and sums by class."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, call: Call) -> tuple[Tensor, ...]:
+        head, target, inputs = call
+        loss, gradient, sums = head.run(logits, target, inputs)
+        # An empty output whose history is the logits': what a second derivative is tied to, without
+        # keeping the logits alive.
+        tie = logits.new_empty(0)
+        ctx.call = call
+        ctx.set_materialize_grads(False)
+        if head.one_pass:
+            ctx.save_for_backward(tie, gradient)
+        else:
+            # What is the caller's is saved, although the call has it: autograd then sees if it is changed meanwhile.
+            ctx.save_for_backward(tie, logits, target, inputs.pixel_weight)
+        if sums is None:
+            return loss, tie
+        ctx.mark_non_differentiable(*sums)
+        return loss, tie, *sums
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, None]:
+        if grad_output is None:
+            return None, None
+        saved = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return _gradient(ctx.call, saved, grad_output), None
+        with torch.no_grad():
+            gradient = _gradient(ctx.call, saved, grad_output)
+        return _Once.apply(gradient, saved[0]), None
+
+
+# (logits, call), where no transform of torch.func is active.
+differentiable: Callable[..., tuple[Tensor, ...]] = private.apply_of(Differentiable)
+
+
+def _gradient(call: Call, saved: tuple[Tensor, ...], factor: Tensor) -> Tensor:
+    head, _, inputs = call
+    batched = private.is_batched(factor)
+    if head.one_pass:
+        gradient = saved[1]
+        if batched or private.keeps_graph():  # only the last backward through a graph may write to what it kept
+            return times(gradient, factor)
+        if factor.ndim:
+            return gradient.mul_(factor.unsqueeze(1))
+        head.rescale(gradient, factor)
+        return gradient
+    if batched:
+        raise RuntimeError(
+            "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
+            "gradient='one_pass', or take them one by one"
+        )
+    made = head.backend.run(saved[1], saved[2], inputs, grad_output=factor).gradient
+    assert made is not None
+    return made
+
+
+def times(gradient: Tensor, factor: Tensor) -> Tensor:
+    """gradient (B, L, *spatial) * factor, () or (B, *spatial), in the gradient's dtype: a new tensor."""
+    return (gradient * (factor.unsqueeze(1) if factor.ndim else factor)).to(gradient.dtype)
+
+
+class _Once(torch.autograd.Function):
+    """The identity on a gradient made under create_graph=True; any use of its own gradient raises.
+
+    ``once_differentiable`` would not do: where grad_output needs no gradient it returns a constant,
+    and a gradient penalty is silently lost.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, gradient: Tensor, tie: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
+        raise RuntimeError(ONCE)

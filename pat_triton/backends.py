@@ -1,0 +1,81 @@
+"""What executes a call: plain torch or the kernels, and which of them."""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .eager import backend as eager
+from .inputs import LossInputs, Result
+
+KERNEL_DEVICES = ("cuda", "xpu")  # ROCm calls itself cuda
+
+
+class Backend(Protocol):
+    """One way to execute: plain torch or the kernels, or operators that stand for them.
+
+    traced: tensors may hold no numbers yet, and ``run`` is differentiable by itself.
+    planned_histogram, planned_tables, planned_pass, planned_rescale: make what counts labels, makes tables, runs and
+        rescales for calls of one kind, from tensors of that kind. planned_tables is None where torch makes them.
+    """
+
+    traced: bool
+    planned_histogram: Any
+    planned_tables: Any
+    planned_pass: Any
+    planned_rescale: Any
+
+    def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
+        """int64 (B, L + 1): S[b, l] and, last, the labels that are neither a class nor ignored."""
+        ...
+
+    def run(
+        self, logits: Tensor, target: Tensor, inputs: LossInputs, *,
+        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
+    ) -> Result:  # fmt: skip
+        """The loss, and with ``gradient`` its gradient, with ``sums`` its sums by class; with
+        ``grad_output`` (a scalar, or of the target's shape) the gradient alone, times it."""
+        ...
+
+    def rescale(self, gradient: Tensor, factor: Tensor) -> None:
+        """Multiply in place by a scalar; free where it is 1."""
+        ...
+
+    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
+        """(B, *size) of ``label_dtype``: the first class with the largest logit; nan is the largest."""
+        ...
+
+    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+        """int64 (L + 2, L): pixels of each class (row) predicted as each class (column); row L is
+        ignored, row L + 1 labels that are neither."""
+        ...
+
+
+def choose(backend: str, device: torch.device) -> Backend:
+    """The backend for tensors on ``device``; ValueError where the kernels cannot run."""
+    on_gpu = device.type in KERNEL_DEVICES
+    if backend == "torch" or (backend == "auto" and not (on_gpu and find_spec("triton"))):
+        return eager
+    return _kernels(device, on_gpu)
+
+
+def _kernels(device: torch.device, on_gpu: bool) -> Backend:
+    if not find_spec("triton"):
+        raise ValueError("backend: 'triton' needs the package triton, which is not installed; 'auto' does without")
+    kernels = import_module(".kernels.backend", __package__)
+    if not on_gpu and not kernels.INTERPRETED:
+        raise ValueError(
+            f"backend: 'triton' needs logits on {' or '.join(KERNEL_DEVICES)}, got {device}; on a CPU it runs "
+            "only in Triton's interpreter, with TRITON_INTERPRET=1 set before Python starts"
+        )
+    return kernels
+
+
+def forget_launches() -> None:
+    """Forget what the kernels' backend has worked out, if it was used at all."""
+    kernels = sys.modules.get(f"{__package__}.kernels.backend")
+    if kernels is not None:
+        kernels.plans.clear()

@@ -1,0 +1,70 @@
+"""What a backend needs besides logits and target: the three parts made concrete for one call; and what it returns."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .adjustment import Noise
+from .curves import Curve
+
+
+class LossInputs(NamedTuple):
+    """The three parts of a loss as numbers.
+
+    tables: (n, L), float64 or the compute dtype, which is float64 for float64 logits and otherwise float32. First the
+        adjustment, what ``rows`` name of "scale", "offset", "margin" and "variation"; from row ``first`` on the
+        weights, how much a labelled pixel of each image and class weighs.
+    noise, seed, offset: BLV's distribution, its key, and the numbers of the first image and the first pixel (None
+        for 0, 0); int64 (2,) both.
+    align_corners: how logits of another size than the target are resized.
+    pixel_weight: (B, *spatial) of the target's size, any float dtype and strides; None for 1 everywhere.
+    histogram: that of the labels (B, L + 1), for operators that look at it when they run; None where nobody does.
+    """
+
+    curve: Curve
+    tables: Tensor
+    rows: tuple[str, ...]
+    first: int
+    noise: Noise | None
+    seed: Tensor | None
+    ignore_index: int
+    align_corners: bool = False
+    offset: Tensor | None = None
+    pixel_weight: Tensor | None = None
+    histogram: Tensor | None = None
+
+    def row(self, name: str) -> int | None:
+        """The row of ``tables`` that holds it; None where there is none."""
+        return self.rows.index(name) if name in self.rows else None
+
+
+def compute_dtype(logits: Tensor) -> torch.dtype:
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def label_dtype(classes: int) -> torch.dtype:
+    """The smallest dtype that holds the classes, as predictions are kept."""
+    return torch.uint8 if classes <= 256 else torch.int16 if classes <= 1 << 15 else torch.int32
+
+
+class ClassSums(NamedTuple):
+    """By image and class, (B, L): the summed loss terms of the class's pixels in the compute dtype, and int64
+    labelled pixels predicted as the class, and those of them that are right."""
+
+    loss: Tensor
+    predicted: Tensor
+    correct: Tensor
+
+    @classmethod
+    def zeros(cls, logits: Tensor, compute: torch.dtype) -> "ClassSums":
+        loss = logits.new_zeros(logits.shape[:2], dtype=compute)
+        return cls(loss, torch.zeros_like(loss, dtype=torch.int64), torch.zeros_like(loss, dtype=torch.int64))
+
+
+class Result(NamedTuple):
+    """loss: () or (B, *spatial) in the compute dtype; gradient: the logits' shape, dtype and, if dense, strides."""
+
+    loss: Tensor | None
+    gradient: Tensor | None
+    sums: ClassSums | None = None

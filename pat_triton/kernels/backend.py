@@ -1,0 +1,87 @@
+"""The kernels as ``pat_triton.backends.Backend``: what is launched is worked out once for a kind of call."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..inputs import LossInputs, Result, compute_dtype, label_dtype
+from ..kinds import Cache, kinds
+from ..resize import resize
+from .counting import Confusion, Histogram, Tables
+from .counting import rescale as planned_rescale
+from .launch import Launch
+from .loss import loss_kernel
+from .passes import Layout, Pass, loss_tile, programs
+from .predict import predict_kernel
+from .views import strides_over_pixels
+
+# Triton decides at import, by TRITON_INTERPRET, what a kernel is.
+INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
+traced = False
+
+planned_histogram, planned_tables, planned_pass = Histogram, Tables, Pass
+
+T = TypeVar("T")
+
+plans = Cache(256)
+
+
+def _planned(what: str, tensors: tuple[Tensor | None, ...], rest: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+    """``make()``, made once for tensors of a kind."""
+    kind = kinds(tensors)
+    return make() if kind is None else plans.of((what, kind, rest), make)
+
+
+def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
+    rest = classes, ignore_index
+    return _planned("histogram", (target,), rest, lambda: Histogram(target, classes, ignore_index))(target)
+
+
+def run(
+    logits: Tensor, target: Tensor, inputs: LossInputs, *,
+    reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
+) -> Result:  # fmt: skip
+    tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output
+    rest = (
+        type(inputs.curve), inputs.rows, inputs.first, inputs.noise and inputs.noise.distribution,
+        inputs.ignore_index, inputs.align_corners, reduce, gradient, sums,
+    )  # fmt: skip
+    options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
+    made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
+    return made(logits, target, inputs, grad_output)
+
+
+def rescale(gradient: Tensor, factor: Tensor) -> None:
+    _planned("rescale", (gradient,), (factor.dtype,), lambda: planned_rescale(gradient))(gradient, factor)
+
+
+def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
+    labels = torch.empty(len(logits), *size, dtype=label_dtype(logits.shape[1]), device=logits.device)
+
+    def made() -> Launch:
+        how = resize(logits.shape[2:], size, align_corners)
+        tile = loss_tile(logits, how, plain=True)
+        if how is None:
+            shape, (z, p) = strides_over_pixels(logits, labels, rank=len(size))
+        else:
+            _, (z,) = strides_over_pixels(logits, rank=2, merge=False)
+            shape, (p,) = strides_over_pixels(labels, rank=2)
+        compute = tl.float64 if compute_dtype(logits) == torch.float64 else tl.float32
+        return Launch(
+            predict_kernel, programs(labels, tile.PIXELS), logits.device,
+            Layout(None, None, None, None, p, z, None, None), how, shape,
+            L=logits.shape[1], COMPUTE=compute, **tile._asdict(),
+        )  # fmt: skip
+
+    _planned("predict", (logits,), (size, align_corners), made)((logits, labels))
+    return labels
+
+
+def confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+    tensors, rest = (target, prediction), (classes, ignore_index)
+    made = _planned("confusion", tensors, rest, lambda: Confusion(target, prediction, classes, ignore_index))
+    return made(target, prediction)

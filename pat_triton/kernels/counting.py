@@ -1,0 +1,96 @@
+"""Launches that need no logits: the labels' histogram, the tables of a call, the confusion matrix, a rescaling."""
+
+from collections.abc import Callable
+
+import torch
+import triton
+from torch import Tensor
+
+from ..adjustment import ROWS
+from ..description import Description
+from ..numbers import Amounts, Pair
+from . import tiles
+from .histogram import histogram_kernel
+from .launch import Launch
+from .passes import Layout, programs
+from .predict import confusion_kernel
+from .rescale import rescale_kernel
+from .tables import tables_kernel
+from .views import strides_over_pixels
+
+
+class Histogram:
+    """Of a target of one kind: int64 (B, L + 1), the labels that are neither a class nor ignored last."""
+
+    def __init__(self, target: Tensor, classes: int, ignore_index: int) -> None:
+        self.shape = len(target), classes + 1
+        self.integers = torch.empty(0, dtype=torch.int64, device=target.device)  # makes others of its kind, fast
+        grid, (strides,) = strides_over_pixels(target, rank=target.ndim - 1)
+        self.launch = Launch(
+            histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid, ignore_index,
+            L=classes, BINS=triton.next_power_of_2(classes + 2), PIXELS=tiles.HISTOGRAM_PIXELS,
+        )  # fmt: skip
+
+    def __call__(self, target: Tensor) -> Tensor:
+        counts = self.integers.new_zeros(*self.shape)
+        self.launch((target, counts))
+        return counts
+
+
+class Tables:
+    """``LossInputs.tables`` of one kind of call, (rows + heads * B, L), as its ``Description`` says."""
+
+    def __init__(
+        self, description: Description, images: int, classes: int, heads: int, dtype: torch.dtype,
+        device: torch.device, class_counts: Tensor | None, weight: Tensor | None, mask_sizes: Tensor | None,
+    ) -> None:  # fmt: skip
+        rows = len(description.rows)
+        self.shape = rows + heads * images, classes
+        self.numbers = torch.empty(0, dtype=dtype, device=device)  # makes others of its kind, fast
+        strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
+        block = triton.next_power_of_2(classes)
+        self.launch = Launch(
+            tables_kernel, images, device, strides, images, num_warps=1 if block <= 128 else 4,
+            L=classes, ROWS=rows, NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
+            BATCH=description.counts_batch(class_counts is not None),
+            **{name.upper(): description.row(name) for name in ROWS}, BLOCK=block,
+        )  # fmt: skip
+
+    def __call__(
+        self, histogram: Tensor | None, class_counts: Tensor | None, weight: Tensor | None,
+        mask_sizes: Tensor | None, factors: tuple[Pair, ...], amounts: Amounts,
+    ) -> Tensor:  # fmt: skip
+        tables = self.numbers.new_empty(*self.shape)
+        self.launch((histogram, class_counts, weight, mask_sizes, tables), factors, amounts)
+        return tables
+
+
+def _strides(mask_sizes: Tensor | None) -> tuple[int, ...]:
+    return (1, 1) if mask_sizes is None else mask_sizes.stride()
+
+
+class Confusion:
+    """int64 (L + 2, L) of a target and a prediction of one kind."""
+
+    def __init__(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> None:
+        self.shape, self.device = (classes + 2, classes), target.device
+        grid, (y, p) = strides_over_pixels(target, prediction, rank=target.ndim - 1)
+        bins = triton.next_power_of_2((classes + 2) * classes)
+        layout = Layout(y, None, None, None, p, None, None, None)
+        self.launch = Launch(
+            confusion_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, layout, grid, ignore_index,
+            L=classes, BINS=bins if bins <= tiles.CONFUSION_BINS else None, PIXELS=tiles.HISTOGRAM_PIXELS,
+        )  # fmt: skip
+
+    def __call__(self, target: Tensor, prediction: Tensor) -> Tensor:
+        counts = torch.zeros(self.shape, dtype=torch.int64, device=self.device)
+        self.launch((target, prediction, counts))
+        return counts
+
+
+def rescale(gradient: Tensor) -> Callable[[Tensor, Tensor], None]:
+    """Of gradients that are dense, as ``torch.empty_like`` makes them: their memory is one run of elements."""
+    elements, device, at_a_time = gradient.numel(), gradient.device, tiles.RESCALE_ELEMENTS
+    number = min(triton.cdiv(elements, at_a_time), tiles.rescale_programs(device))
+    launch = Launch(rescale_kernel, number, device, elements, ELEMENTS=at_a_time)
+    return lambda gradient, factor: launch((gradient, factor))

@@ -1,0 +1,267 @@
+"""One pass over the logits: what a kind of call launches, and on what, worked out once and started at every call."""
+
+import functools
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..adjustment import ROWS
+from ..curves import TRITON_FNS, Curve
+from ..inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
+from ..numbers import Pair, pair
+from ..resize import Resize, resize
+from . import curves, philox, tiles
+from .launch import Launch
+from .loss import loss_kernel
+from .predict import tally_kernel
+from .total import total_kernel
+from .upsample import upsample_kernel
+from .views import Strides, strides_over_pixels
+
+DISTRIBUTIONS = {"gaussian": philox.gaussian, "uniform": philox.uniform}
+
+
+class Layout(NamedTuple):
+    """The strides of a kernel's arguments of these names, None where there is none."""
+
+    target: Strides | None
+    pixel_weight: Strides | None
+    grad_output: Strides | None
+    loss_map: Strides | None
+    prediction: Strides | None
+    logits: Strides | None
+    gradient: Strides | None
+    pulls: Strides | None
+
+
+class Held(NamedTuple):
+    """Which row of the tables holds what, compiled in; None where none does."""
+
+    scale: Any
+    offset: Any
+    margin: Any
+    variation: Any
+
+
+class Pass:
+    """Loss, gradient and sums by class of one kind of call, in one pass over its logits.
+
+    Built from tensors of that kind, of which it keeps none; called with others of it: (logits, target (B, *spatial),
+    inputs, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its gradient is made;
+    ``sums``: and its sums by class. With a ``grad_output``, of the target's shape, the gradient alone, times it.
+    """
+
+    def __init__(
+        self, logits: Tensor, target: Tensor, inputs: LossInputs, *,
+        reduce: bool, gradient: bool, sums: bool, grad_output: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        forward, compute = grad_output is None, compute_dtype(logits)
+        self.device, self.pixels = logits.device, target.shape
+        self.numbers = torch.empty(0, dtype=compute, device=self.device)  # makes others of its kind, fast
+        self.reduce, self.sums = reduce and forward, sums
+        self.differentiate = gradient or not forward
+        self.mapped = forward and (sums or not reduce)
+        self.label_dtype = label_dtype(logits.shape[1])
+        self.total = Launch(total_kernel, 1, self.device, BLOCK=tiles.TOTAL_PARTIALS)
+        self.kernels: Kernels | None = None
+
+    def __call__(
+        self, logits: Tensor, target: Tensor, inputs: LossInputs, grad_output: Tensor | None = None
+    ) -> Result:
+        numbers = self.numbers
+        gradient = torch.empty_like(logits) if self.differentiate else None
+        loss_map = numbers.new_empty(self.pixels) if self.mapped else None
+        prediction = torch.empty(self.pixels, dtype=self.label_dtype, device=self.device) if self.sums else None
+        if grad_output is not None:
+            grad_output = grad_output.expand(self.pixels)
+        kernels = self.kernels
+        if kernels is None:  # the first call's outputs say what strides the others' have
+            arguments = Arguments(target, inputs.pixel_weight, grad_output, loss_map, prediction, logits, gradient)
+            kernels = self.kernels = plan_kernels(arguments, inputs)
+        partial = numbers.new_empty(kernels.programs) if self.reduce else None
+        sigma = None if inputs.noise is None else inputs.noise.sigma
+        parameters = pairs(inputs.curve.parameters)
+        per_pixel = inputs.pixel_weight, grad_output, loss_map, prediction
+        tables = inputs.tables, inputs.seed, inputs.offset
+        if kernels.upsample is None:
+            kernels.loss((logits, target, gradient, *per_pixel, None, partial, *tables), sigma, parameters)
+        elif kernels.loss is None and len(kernels.upsample) == 1:
+            kernels.upsample[0]((logits, target, gradient, *per_pixel, None, partial, *tables), sigma, parameters)
+        else:
+            self._in_several(kernels, (logits, target, gradient), per_pixel, partial, tables, sigma, parameters)
+        loss = loss_map
+        if partial is not None:
+            loss = numbers.new_empty(())
+            self.total((partial, loss), kernels.programs)
+        if kernels.sums is None:
+            return Result(loss, gradient)
+        return Result(loss, gradient, kernels.sums(target, prediction, loss_map))
+
+    def _in_several(
+        self, kernels: "Kernels", tensors: tuple[Tensor, Tensor, Tensor | None], per_pixel: tuple[Tensor | None, ...],
+        partial: Tensor | None, tables: tuple[Tensor | None, ...], *numbers: Any,
+    ) -> None:  # fmt: skip
+        """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
+        the softmax's ``pulls``; and several launches where an interval has more outputs than a program has lanes."""
+        logits, target, gradient = tensors
+        assert gradient is not None or kernels.loss is None
+        assert kernels.upsample is not None
+        pulls, launches = None, len(kernels.upsample)
+        if kernels.loss is not None:
+            pulls = self.numbers.new_empty(3, *self.pixels)
+            kernels.loss((logits, target, None, *per_pixel, pulls, partial, *tables), *numbers)
+            per_pixel, partial = (None,) * len(per_pixel), None
+        added_up = gradient
+        if launches > 1 and gradient is not None:  # before it is rounded
+            added_up = torch.empty_like(gradient, dtype=self.numbers.dtype)
+        sums = [None] * launches if partial is None else partial.view(launches, -1).unbind()
+        for launch, own in zip(kernels.upsample, sums, strict=True):
+            launch((logits, target, added_up, *per_pixel, pulls, own, *tables), *numbers)
+        if gradient is not None and added_up is not gradient:
+            gradient.copy_(added_up)
+
+
+class Arguments(NamedTuple):
+    """Tensors of a call and of its outputs, for their strides."""
+
+    target: Tensor
+    pixel_weight: Tensor | None
+    grad_output: Tensor | None
+    loss_map: Tensor | None
+    prediction: Tensor | None
+    logits: Tensor
+    gradient: Tensor | None
+
+    @property
+    def by_pixel(self) -> tuple[Tensor | None, ...]:
+        """Of the target's size."""
+        return self[:5]
+
+
+class Kernels(NamedTuple):
+    """What a pass launches, in this order, None where it does without; programs: that leave a partial sum of the loss.
+
+    loss: also for resized logits, without their gradient, whose columns do not fit into the upsample kernel.
+    upsample: one launch, or several.
+    """
+
+    loss: Launch | None
+    upsample: list[Launch] | None
+    sums: "SumsByClass | None"
+    programs: int
+
+
+def plan_kernels(t: Arguments, inputs: LossInputs) -> Kernels:
+    L, device, compute = t.logits.shape[1], t.logits.device, compute_dtype(t.logits)
+    how = resize(t.logits.shape[2:], t.target.shape[1:], inputs.align_corners)
+    plain, wide = not inputs.rows, compute == torch.float64
+    held = Held(*(None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS))
+    fixed = inputs.first, inputs.ignore_index
+    constants = {
+        "L": L,
+        "CURVE": triton_fn(inputs.curve),
+        "DISTRIBUTION": DISTRIBUTIONS[inputs.noise.distribution] if inputs.noise else None,
+        "COMPUTE": tl.float64 if wide else tl.float32,
+    }
+    sums = None if t.prediction is None else SumsByClass(t, inputs.ignore_index)
+    loss = upsample = None
+    number = 0
+    if how is not None:
+        tile = tiles.upsample_tile(L, how.columns, plain, wide)
+        whole = tile.CLASSES >= L
+        each = len(t.logits) * triton.cdiv(L, tile.CLASSES)
+        each *= triton.cdiv(how.rows.source, tile.BANDS) * triton.cdiv(how.columns.source, tile.CELLS - 1)
+        layout = _resized_layout(t, whole)
+        upsample = [
+            Launch(
+                upsample_kernel, each, device, layout, held, how, part, *fixed,
+                **constants, ADDED=part > 0, **tile._asdict(),
+            )
+            for part in range(triton.cdiv(how.columns.crowd, tile.CROWD))
+        ]  # fmt: skip
+        number = each * len(upsample)
+    if how is None or not whole:
+        tile = loss_tile(t.logits, how, plain)
+        shape, layout = _layout(t, how)
+        number = programs(t.target, tile.PIXELS)
+        loss = Launch(loss_kernel, number, device, layout, held, how, shape, *fixed, **constants, **tile._asdict())
+        upsample = upsample if t.gradient is not None else None
+    return Kernels(loss, upsample, sums, number)
+
+
+def _layout(t: Arguments, how: Resize | None) -> tuple[tuple[int, int, int], Layout]:
+    """Of the loss kernel, and its pixel grid."""
+    if how is None:
+        shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)
+        return shape, Layout(*strides, None)
+    shape, strides = strides_over_pixels(*t.by_pixel, rank=2)
+    _, (logits,) = strides_over_pixels(t.logits, rank=2, merge=False)
+    return shape, Layout(*strides, logits, None, _strides_of_pulls(t.target))
+
+
+def _resized_layout(t: Arguments, whole: bool) -> Layout:
+    """Of the upsample kernel, for whole columns or for blocks of their gradient."""
+    if whole:
+        return Layout(*strides_over_pixels(*t, rank=2, merge=False)[1], None)
+    _, strides = strides_over_pixels(t.target, None, None, None, None, rank=2, merge=False)
+    _, of_logits = strides_over_pixels(t.logits, t.gradient, rank=2, merge=False)
+    return Layout(*strides, *of_logits, _strides_of_pulls(t.target))
+
+
+def _strides_of_pulls(target: Tensor) -> Strides:
+    """Dense (3, B, H, W)."""
+    pixels = target[:1].numel()
+    return Strides(pixels, len(target) * pixels, 0, 0, 0)
+
+
+class SumsByClass:
+    """``ClassSums`` of a target, its prediction and its loss map."""
+
+    def __init__(self, t: Arguments, ignore_index: int) -> None:
+        self.shape = len(t.target), t.logits.shape[1]
+        self.programs, L = programs(t.target, tiles.TALLY_PIXELS), self.shape[1]
+        shape, (y, p, m) = strides_over_pixels(t.target, t.prediction, t.loss_map, rank=t.target.ndim - 1)
+        self.launch = Launch(
+            tally_kernel, self.programs, t.target.device,
+            Layout(y, None, None, m, p, None, None, None), shape, ignore_index,
+            L=L, CLASSES=min(tiles.TALLY_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.TALLY_PIXELS,
+        )  # fmt: skip
+
+    def __call__(self, target: Tensor, prediction: Tensor | None, loss_map: Tensor | None) -> ClassSums:
+        assert loss_map is not None
+        B, L = self.shape
+        counts = torch.zeros(2, B, L, dtype=torch.int64, device=target.device)
+        partial = loss_map.new_empty(self.programs, L)
+        self.launch((target, prediction, loss_map, counts, partial))
+        loss = partial.view(B, -1, L).sum(1) if B else partial.new_zeros(0, L)
+        return ClassSums(loss, counts[0], counts[1])
+
+
+def loss_tile(logits: Tensor, how: Resize | None, plain: bool) -> tiles.Tile:
+    """Of the kernels that go over pixels; resized columns have no runs of them in memory."""
+    flat = how is None and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+    wide = logits.dtype == torch.float64
+    return tiles.loss_tile(logits.shape[1], plain, flat, wide, tiles.warp_size(logits.device))
+
+
+def programs(target: Tensor, pixels: int) -> int:
+    return len(target) * triton.cdiv(target[:1].numel(), pixels)
+
+
+@functools.lru_cache(maxsize=256)
+def pairs(parameters: tuple[float, ...]) -> tuple[Pair, ...]:
+    """A curve's parameters as a kernel takes them."""
+    return tuple(pair(p) for p in parameters)
+
+
+def triton_fn(curve: Curve) -> Any:
+    made = TRITON_FNS.get(curve.name) or getattr(curves, curve.name, None)
+    if made is None:
+        raise ValueError(
+            f"curve: {curve.name!r} has no Triton twin; give one with "
+            f"pat_triton.register({type(curve).__name__}, twin=...) or choose backend='torch'"
+        )
+    return made

@@ -1,0 +1,293 @@
+"""A kind of call, worked out once: checked arguments, a backend, what it launches, and which tables exist.
+
+What a call's way depends on is its *kind*: shapes, strides, dtypes, devices and alignment of its tensors, the options
+that are not numbers, and torch's modes. The package keeps a plan for each kind that came lately. A plan holds no number
+that is read from a tensor and none that an option may change from step to step: class counts, weights, ``loss_weight``
+and a curve's parameters are read at every call.
+
+Parts of the user's own, batches that lie on several processes, and tensors without numbers (as under torch.compile)
+are planned anew at every call, and their tables made by torch's operators, with the same numbers.
+"""
+
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import checks, noise, private
+from .adjustment import Noise, Tables, combine, noise_of
+from .autograd import Head, differentiable
+from .backends import forget_launches
+from .description import Description, describe
+from .inputs import ClassSums, LossInputs, compute_dtype
+from .kinds import Cache, kinds
+from .numbers import Amounts, pair
+from .operators import route
+from .sharing import SharedLabelCounts, share
+from .statistics import Statistics, statistics
+from .weights import LabelCounts, weight_table
+
+if TYPE_CHECKING:
+    from .criterion import SegmentationLoss
+
+plans = Cache(128)
+
+
+def forget() -> None:
+    """Forget all plans, as after tiles were changed."""
+    plans.clear()
+    forget_launches()
+
+
+class Arguments(NamedTuple):
+    """Of one call, beside the criterion; heads: one or several logits, factors: of the loss of each."""
+
+    heads: Sequence[Tensor]
+    factors: Sequence[float]
+    target: Tensor
+    return_stats: bool
+    mask_sizes: Tensor | None
+    pixel_weight: Tensor | None
+
+
+class Parts(NamedTuple):
+    """A criterion's options, sorted: what decides a call's way, and the numbers that do not.
+
+    way: the same object for the same options; None where a part is the user's own, and says nothing of itself.
+    """
+
+    training: bool
+    way: object | None
+    amounts: Amounts = Amounts()
+    variation: Noise | None = None
+
+
+_ways: dict[Hashable, object] = {}
+
+
+def _sorted(c: "SegmentationLoss") -> Parts:
+    training = c.training
+    described = describe(c.weights, c.adjustment, mean=True, weighted=True, training=training)
+    if described is None or (c.process_group is not None and training):
+        return Parts(training, None)
+    description, amounts = described
+    beta = getattr(c.weights, "beta", None)
+    options = (
+        training, type(c.curve), description, beta is None, amounts.variation and amounts.variation.distribution,
+        c.ignore_index, c.reduction, c.align_corners, c.backend, c.gradient, c.validate,
+    )  # fmt: skip
+    numbers = (None if beta is None else 1 - beta, amounts.scale, amounts.offset, amounts.margin)
+    pairs = (None if n is None else pair(n) for n in numbers)
+    return Parts(training, _ways.setdefault(options, object()), Amounts(*pairs), amounts.variation)
+
+
+def call(c: "SegmentationLoss", given: Arguments) -> Any:
+    """The loss, and its ``Statistics`` where they are asked for, by the plan of this kind of call; where there is none
+    it is made, and the arguments are checked."""
+    if torch.compiler.is_compiling():
+        return Plan(c, given)(c, given)
+    parts, buffers = c.parts, c._buffers
+    if parts is None or parts.training != c.training:  # options or mode have changed
+        parts = c.__dict__["parts"] = _sorted(c)
+    heads, _, target, return_stats, mask_sizes, pixel_weight = given
+    tensors = None
+    if parts.way is not None and not private.in_transform() and not private.in_forward_mode():
+        tensors = kinds((*heads, target, buffers["weight"], buffers["class_counts"], mask_sizes, pixel_weight))
+    if tensors is None or target is None or return_stats.__class__ is not bool:
+        return Plan(c, given)(c, given)
+    key = parts.way, len(heads), return_stats, private.validate(), torch.is_grad_enabled(), tensors
+    plan = plans.get(key)
+    if plan is None:
+        plan = Plan(c, given)
+        if not plan.backend.traced:
+            plans.put(key, plan)
+    return plan(c, given)
+
+
+class Plan:
+    """Called with a criterion and arguments of the kind that it was made from.
+
+    Raises TypeError or ValueError for arguments that do not go together.
+    """
+
+    def __init__(self, c: "SegmentationLoss", given: Arguments) -> None:
+        labels, pixel_weight = check(c, given)
+        first = given.heads[0]
+        self.backend = route(c.backend, first)
+        self.target_has_channel = labels.ndim != given.target.ndim
+        self.weight_has_channel = given.pixel_weight is not None and pixel_weight is not given.pixel_weight
+        self.return_stats = given.return_stats
+        self.looked = checks.looks_at_labels(labels.device, c.validate)
+        self.images, self.classes = first.shape[:2]
+        self.reduce, self.mean = c.reduction != "none", c.reduction == "mean"
+        self.heads: list[Head | None] = [None] * len(given.heads)
+        self.shared = c.process_group is not None and c.training
+        self.tables: Any = None
+        described = describe(
+            c.weights, c.adjustment, mean=self.mean, weighted=c.weight is not None, training=c.training
+        )
+        if described is not None and not self.shared and self.backend.planned_tables is not None:
+            self._plan_tables(c, described[0], labels, given)
+
+    def _plan_tables(self, c: "SegmentationLoss", description: Description, labels: Tensor, given: Arguments) -> None:
+        """By a kernel, from the histogram, the buffers and the numbers of a call."""
+        if given.mask_sizes is not None and description.numerator != "mask_size":
+            raise checks.mask_sizes_unused(c.weights)
+        counts, heads = c.class_counts, len(given.heads)
+        self.rows = description.rows
+        self.first_weights = [len(self.rows) + number * self.images for number in range(heads)]
+        self.counted = self.return_stats or self.looked or description.counts_labels(counts is not None)
+        self.histogram = self.backend.planned_histogram(labels, self.classes, c.ignore_index)
+        wide = any(head.dtype == torch.float64 for head in given.heads)
+        self.tables = self.backend.planned_tables(
+            description, self.images, self.classes, heads, torch.float64 if wide else torch.float32,
+            labels.device, counts, c.weight, given.mask_sizes,
+        )  # fmt: skip
+        self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
+
+    def __call__(self, c: "SegmentationLoss", given: Arguments) -> Any:
+        heads, factors, labels, return_stats, mask_sizes, pixel_weight = given
+        if self.target_has_channel:
+            labels = labels.squeeze(1)
+        if self.weight_has_channel and pixel_weight is not None:
+            pixel_weight = pixel_weight.squeeze(1)
+        inputs: list[LossInputs] | None = None
+        if self.tables is None:
+            histogram, inputs = self._inputs_by_torch(c, given, labels, pixel_weight)
+        else:
+            histogram = self.histogram(labels) if self.counted else None
+            if self.looked:
+                look(histogram, labels, c.ignore_index, mask_sizes)
+            parts, buffers, factor, n = c.parts, c._buffers, c.loss_weight / self.divide_by, len(heads)
+            pairs = (pair(factor * factors[0]),) if n == 1 else tuple([pair(factor * own) for own in factors])
+            tables = self.tables(
+                histogram, buffers["class_counts"], buffers["weight"], mask_sizes, pairs, parts.amounts
+            )
+            drawn, seed, seeds = parts.variation, None, None
+            if drawn is not None:
+                drawn, seed = noise_of(drawn, self.classes), noise.draw_seed(labels.device, n)
+                seeds = None if n == 1 else seed.split(2)  # which costs as much as the draw
+        total, sums = None, []
+        for number, logits in enumerate(heads):
+            if inputs is not None:
+                own = inputs[number]
+            else:
+                own = LossInputs(
+                    c.curve, tables, self.rows, self.first_weights[number], drawn,
+                    seed if seeds is None else seeds[number], c.ignore_index, c.align_corners, None, pixel_weight,
+                )  # fmt: skip
+            head = self.heads[number]
+            if head is None:
+                head = self._plan_head(number, c, logits, labels, own)
+            if head.differentiable:
+                made = differentiable(logits, (head, labels, own))
+                if return_stats:
+                    sums.append(ClassSums(*made[2:]))
+            else:
+                made = head.run(logits, labels, own)
+                if return_stats:
+                    sums.append(made[2])
+            total = made[0] if total is None else total + made[0]
+        return (total, statistics(sums, histogram, self.looked)) if return_stats else total
+
+    def _plan_head(
+        self, number: int, c: "SegmentationLoss", logits: Tensor, labels: Tensor, inputs: LossInputs
+    ) -> Head:
+        traced, graph = self.backend.traced, logits.requires_grad and torch.is_grad_enabled()
+        one_pass = _one_pass(c, logits.dtype, traced)
+        options = {"reduce": self.reduce, "gradient": one_pass and graph, "sums": self.return_stats}
+        if self.backend.planned_pass is None:
+            run = partial(self.backend.run, **options)
+        else:
+            run = self.backend.planned_pass(logits, labels, inputs, **options)
+        made = self.heads[number] = Head(self.backend, run, one_pass, graph and not traced)
+        return made
+
+    def _inputs_by_torch(
+        self, c: "SegmentationLoss", given: Arguments, labels: Tensor, pixel_weight: Tensor | None
+    ) -> tuple[Tensor | None, list[LossInputs]]:
+        counts = self._counts(c, labels, given.mask_sizes)
+        if self.looked and not self.backend.traced:
+            counts.look(c.ignore_index)
+        tables = combine(c.adjustment, counts.counts) if c.adjustment else Tables()
+        tables = tables if c.training else tables.without_noise()
+        seeds: Sequence[Tensor | None] = [None] * len(given.heads)
+        if tables.noise:
+            seeds = counts.from_rank_0(noise.draw_seed(labels.device, len(given.heads))).split(2)
+        scale = c.loss_weight * (counts.world_size if self.reduce else 1)
+        inputs = [
+            self._inputs(c, counts, tables, factor * scale, head, seed, pixel_weight)
+            for head, factor, seed in zip(given.heads, given.factors, seeds, strict=True)
+        ]
+        return counts.histogram if self.return_stats else None, inputs
+
+    def _counts(self, c: "SegmentationLoss", labels: Tensor, mask_sizes: Tensor | None) -> LabelCounts:
+        def histogram() -> Tensor:
+            return self.backend.histogram(labels, self.classes, c.ignore_index)
+
+        tables = {"counts": c.class_counts, "weight": c.weight, "mask_sizes": mask_sizes}
+        if not self.shared:
+            return LabelCounts(histogram, labels, self.classes, **tables)
+        return SharedLabelCounts(share(c.process_group, c.sharding), histogram, labels, self.classes, **tables)
+
+    def _inputs(
+        self, c: "SegmentationLoss", counts: LabelCounts, tables: Tables, factor: float, head: Tensor,
+        seed: Tensor | None, pixel_weight: Tensor | None,
+    ) -> LossInputs:  # fmt: skip
+        weights, rows = weight_table(c.weights, counts, self.mean, factor, compute_dtype(head)), tables.rows
+        if rows:
+            adjustment = torch.stack([getattr(tables, name) for name in rows])
+            weights = torch.cat((adjustment.to(weights.dtype), weights))
+        return LossInputs(
+            c.curve, weights, rows, len(rows), tables.noise, seed, c.ignore_index, c.align_corners,
+            None if seed is None else counts.global_offset, pixel_weight, counts.histogram if self.looked else None,
+        )  # fmt: skip
+
+
+def look(histogram: Tensor, labels: Tensor, ignore_index: int, mask_sizes: Tensor | None) -> None:
+    """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
+    checks.histogram(histogram, labels, ignore_index)
+    if mask_sizes is not None:
+        checks.large_enough(mask_sizes, histogram[:, :-1])
+
+
+def check(c: "SegmentationLoss", given: Arguments) -> tuple[Tensor, Tensor | None]:
+    """The target and the factors of its pixels as (B, *spatial), views; errors for what does not go together."""
+    for number, head in enumerate(given.heads):
+        checks.logits(head)
+        checks.alike(number, head, given.heads[0])
+        labels = _checked(c, head, given.target)
+    checks.flag("return_stats", given.return_stats)
+    checks.mask_sizes(given.mask_sizes, given.heads[0])
+    return labels, checks.pixel_weight(given.pixel_weight, labels)
+
+
+def _checked(c: "SegmentationLoss", logits: Tensor, target: Tensor) -> Tensor:
+    """The target of these logits as (B, *spatial)."""
+    target = checks.target(target, logits)
+    checks.ignored(c.ignore_index, logits.shape[1])
+    checks.per_class("weight", c.weight, logits)
+    checks.per_class("class_counts", c.class_counts, logits)
+    if logits.shape[2:] != target.shape[1:]:
+        if c.gradient == "one_pass" and c.reduction == "none":
+            raise ValueError(
+                "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
+                f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
+                "choose 'auto' or 'recompute'"
+            )
+        if c.process_group is not None and c.training and c.sharding == "rows":
+            raise ValueError(
+                f"sharding: 'rows' needs logits of their target's size, got {tuple(logits.shape)} for "
+                f"{tuple(target.shape)}: a resized row also sees a row of the next process"
+            )
+    return target
+
+
+def _one_pass(c: "SegmentationLoss", logits: torch.dtype, traced: bool) -> bool:
+    """Whether the forward writes the gradient."""
+    if c.gradient != "auto":
+        return c.gradient == "one_pass"
+    # A compiled backward cannot scale in place, and would read and write the gradient once more.
+    return logits != torch.float16 and c.reduction != "none" and not traced

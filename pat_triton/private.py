@@ -1,0 +1,119 @@
+"""Every function of torch and triton that is not public, in one place: which, why, and what stands in for it.
+
+Read in torch 2.8 to 2.13 and triton 3.4, 3.6 and 3.9. Where a version lacks one, the public way is taken.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
+
+TRITON_READ = ((3, 4), (3, 9))  # the first and the last version whose launcher was read
+
+
+# torch ---------------------------------------------------------------------------------------------------------------
+
+
+# Whether torch.func transforms (grad, vmap, jvp, ...) are active; no public function tells.
+in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
+
+
+def in_forward_mode() -> bool:
+    """Whether a level of forward-mode differentiation is open."""
+    return forward_ad._current_level >= 0
+
+
+def is_fake(tensor: Tensor) -> bool:
+    return isinstance(tensor, FakeTensor)
+
+
+_is_batched, _was_batched = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
+
+
+def is_batched(tensor: Tensor) -> bool:
+    """Whether it stands for several, as ``is_grads_batched`` has them."""
+    return _is_batched(tensor) or _was_batched(tensor)
+
+
+# Whether the backward that runs was called with retain_graph=True.
+keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
+
+
+def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """``function.apply`` without its look for functorch's wrappers, a third of its cost: where no transform is
+    active there are none."""
+    return super(torch.autograd.Function, function).apply  # type: ignore[misc]
+
+
+def _no_cuda(*_: Any) -> int:
+    raise RuntimeError("this torch has no CUDA")
+
+
+# The number of the current CUDA stream of a device, where ``torch.cuda.current_stream()`` makes an object, seven
+# microseconds; and the number of the current device.
+HAS_CUDA = hasattr(torch._C, "_cuda_getCurrentRawStream")
+current_stream: Callable[[int], int] = getattr(torch._C, "_cuda_getCurrentRawStream", _no_cuda)
+current_device: Callable[[], int] = getattr(torch._C, "_cuda_getDevice", _no_cuda)
+
+
+_VALIDATE = os.environ.encodekey("PAT_TRITON_VALIDATE")  # type: ignore[attr-defined]
+_environment = os.environ._data  # type: ignore[attr-defined]
+
+
+def validate() -> Any:
+    """The environment's PAT_TRITON_VALIDATE as it is held, None without; ``os.environ.get`` encodes the name and makes
+    an exception of its absence at every call."""
+    return _environment.get(_VALIDATE)
+
+
+# triton --------------------------------------------------------------------------------------------------------------
+
+
+class MachineCode(NamedTuple):
+    """A compiled kernel's own launcher, ``run(x, y, z, stream, function, metadata, None, None, None, *arguments)``:
+    one slot for each parameter of the kernel, what was compiled in included; pointers may be integers."""
+
+    run: Callable[..., None]
+    function: Any
+    metadata: Any
+
+
+def machine_code(compiled: Any) -> MachineCode | None:
+    """Of what ``kernel[grid](...)`` returned; None where it can only be launched the public way."""
+    if not HAS_CUDA or not _version_was_read() or getattr(compiled, "run", None) is None:
+        return None
+    scratch = ("global_scratch_size", "profile_scratch_size")  # memory that the front door allocates
+    if any(getattr(compiled.metadata, name, 0) for name in scratch):
+        return None
+    run = compiled.run  # before ``function``, which it makes
+    return MachineCode(run, compiled.function, compiled.packed_metadata)
+
+
+def _version_was_read() -> bool:
+    import triton
+
+    version = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    return TRITON_READ[0] <= version <= TRITON_READ[1]
+
+
+_runtime: Any = None
+
+
+def launches_are_watched() -> bool:
+    """Whether a profiler has hooks on launches, which only the public way calls."""
+    global _runtime
+    if _runtime is None:
+        from triton import knobs
+
+        _runtime = knobs.runtime
+    enter, leave = _runtime.launch_enter_hook, _runtime.launch_exit_hook
+    if enter is None and leave is None:  # before Triton 3.5
+        return False
+    try:
+        return bool(enter.calls or leave.calls)
+    except AttributeError:
+        return True

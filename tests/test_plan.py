@@ -1,0 +1,321 @@
+"""A kind of call is worked out once: what a hit costs, what it must still see, and what it may not keep."""
+
+import copy
+import dataclasses
+import functools
+import pickle
+import threading
+
+import pytest
+import torch
+from cases import COUNTS, EACH, EXACT, GPU, LOSSES, NOISY, PATHS, WEIGHT, Loss, assert_close, enlarged, example
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+import pat_triton
+from pat_triton import plan
+from pat_triton.curves import Exponential, Focal
+from pat_triton.kernels.launch import Launch
+from pat_triton.weights import Pixel
+
+TRITON = ("triton", GPU)
+# What a hit may ask torch for: memory (zeros are a memset), a view, BLV's draw, a second head's addition, and autograd's
+# own gradient of the loss.
+MEMORY = {"empty_like", "new_empty", "new_zeros", "ones_like", "detach"}
+
+
+class Operators(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """The kernels that are launched, as they come; what the interpreter does with torch to execute them is not seen."""
+    started, launch = [], Launch.__call__
+
+    def noted(self, *arguments):
+        started.append(self.kernel)
+        with _disable_current_modes():
+            launch(self, *arguments)
+
+    monkeypatch.setattr(Launch, "__call__", noted)
+    return started
+
+
+@pytest.fixture
+def unlooked(monkeypatch):
+    """As on a GPU, where nobody looks at labels."""
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
+
+
+def tensors(kind, dtype=torch.float32):
+    """Logits of a kind and their target, on the kernels' device."""
+    made = example((2, 7, 4, 5), dtype) if kind == "dense" else enlarged((2, 7, 3, 4), (6, 7), dtype)
+    return [t.to(GPU) for t in made]
+
+
+def step(criterion, logits, target, **options):
+    heads = [z.detach().clone().requires_grad_() for z in (logits if isinstance(logits, list) else [logits])]
+    torch.manual_seed(0)
+    value = criterion(heads if isinstance(logits, list) else heads[0], target, **options)
+    value.backward()
+    return value.detach(), *(z.grad for z in heads)
+
+
+@pytest.mark.usefixtures("unlooked")
+@pytest.mark.untouched  # the poison fills memory by operators
+@pytest.mark.parametrize("kind", ["dense", "resized"])
+@pytest.mark.parametrize("given", [True, False], ids=["given", "batch"])
+@pytest.mark.parametrize("loss", EACH)
+def test_few_launches_and_no_other_operators(loss, given, kind, launches):
+    """Histogram, tables, loss, its sum and the factor that arrives; for a second head loss, sum and factor."""
+    logits, target = tensors(kind)
+    criterion = Loss(loss.name, {**loss.arguments, **({"class_counts": COUNTS} if given else {})}).ours(TRITON)
+    for heads, most in (([logits], 5), ([logits, logits], 8)):
+        leaves = [z.clone().requires_grad_() for z in heads]
+        for _ in range(2):  # a miss, then a hit
+            launches.clear()
+            for z in leaves:
+                z.grad = None
+            with Operators() as seen:
+                criterion(leaves[0] if len(heads) == 1 else leaves, target).backward()
+        others = [name for name in seen.names if name not in MEMORY]
+        allowed = ["randint"] * loss.draws + (["split"] * loss.draws + ["add"]) * (len(heads) - 1)
+        assert sorted(others) == sorted(allowed)
+        assert seen.names.count("new_zeros") <= 1
+        assert len(launches) <= most
+
+
+@pytest.mark.usefixtures("unlooked")
+@pytest.mark.untouched
+def test_one_launch_more_where_columns_come_in_blocks(launches):
+    logits, target = enlarged((1, 40, 2, 3), (4, 5), torch.float32)
+    logits, target = logits.to(GPU).requires_grad_(), target.to(GPU)
+    for gradient in ("one_pass", "recompute"):
+        launches.clear()
+        pat_triton.PATLoss(backend="triton", gradient=gradient)(logits, target).backward()
+        assert len(launches) <= 6
+
+
+SCHEDULES = {
+    "loss_weight": (pat_triton.PATLoss, lambda c, i: setattr(c, "loss_weight", 0.5 + i)),
+    "temperature": (pat_triton.PATLoss, lambda c, i: setattr(c, "curve", Exponential(5.0 + i, 0.1 * i))),
+    "gamma": (pat_triton.FocalLoss, lambda c, i: setattr(c, "curve", Focal(3 - 0.2 * i))),
+    "sigma": (pat_triton.BLVLoss, lambda c, i: setattr(c, "adjustment", type(c.adjustment[0])(1.0 + i))),
+    "margin": (
+        pat_triton.LDAMLoss,
+        lambda c, i: setattr(c, "adjustment", (type(c.adjustment[0])(0.1 + i), type(c.adjustment[1])(3.0 + i))),
+    ),
+    "beta": (functools.partial(pat_triton.ClassBalancedLoss, beta=0.5), lambda c, i: setattr(c, "weights", type(c.weights)(0.9 + 0.01 * i))),
+    "weight": (pat_triton.CrossEntropyLoss, lambda c, i: setattr(c, "weight", [1.0 + i, *[1.0] * 6])),
+    "counts": (pat_triton.BalancedSoftmaxLoss, lambda c, i: c.class_counts.add_(100 * i)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_misses_nothing(name, path):
+    """A number that changes from step to step is seen, in the loss and the gradient, and makes no new plan."""
+    made, change = SCHEDULES[name]
+    options = {"weight": WEIGHT} if name == "weight" else {"class_counts": COUNTS} if name == "counts" else {}
+    criterion = made(backend=path[0], **options).to(path[1])
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    step(criterion, logits, target)
+    kept = len(plan.plans.held)
+    seen = []
+    for i in range(3):
+        change(criterion, i)
+        fresh = made(backend=path[0], **options).to(path[1])
+        for part in ("curve", "adjustment", "weights", "loss_weight"):
+            setattr(fresh, part, getattr(criterion, part))
+        fresh.load_state_dict(criterion.state_dict())
+        now = step(criterion, logits, target)
+        assert len(plan.plans.held) == kept
+        plan.forget()
+        for a, b in zip(now, step(fresh, logits, target), strict=True):
+            assert_close(name, a.cpu(), b.cpu(), NOISY if name == "sigma" else EXACT)
+        seen.append(now[0].item())
+    assert len(set(seen)) == 3
+
+
+def altered(logits, target):
+    """Calls that another plan must serve than that of these tensors, by what differs."""
+    misaligned = torch.empty(logits.numel() + 1, dtype=logits.dtype, device=logits.device)[1:].view_as(logits)
+    return {
+        "dtype": (logits.bfloat16(), target),
+        "labels": (logits, target.to(torch.uint8)),
+        "layout": (logits.contiguous(memory_format=torch.channels_last), target),
+        "crop": (logits[..., 1:], target[..., 1:]),
+        "alignment": (misaligned.copy_(logits), target),
+        "channel": (logits, target[:, None]),
+        "size": (logits, torch.nn.functional.pad(target, (0, 3, 2, 0), value=255)),
+        "images": (logits[:1], target[:1]),
+        "a list": ([logits], target),
+        "two heads": ([logits, logits[..., ::2]], target),
+    }
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_kind_is_seen_at_once(path):
+    """After the same module has served one kind: the numbers of a module that has seen no other."""
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 6), torch.float32))
+    criterion = pat_triton.PATLoss(backend=path[0])
+    step(criterion, logits, target)
+    calls = altered(logits, target)
+    for name, (z, y) in calls.items():
+        now = step(criterion, z, y)
+        again = step(criterion, z, y)
+        plan.forget()
+        for a, b, c in zip(now, again, step(pat_triton.PATLoss(backend=path[0]), z, y), strict=True):
+            assert torch.equal(a, c) and torch.equal(b, c), name
+
+
+OPTIONS = {
+    "ignore_index": 3 + 2**40,
+    "reduction": "sum",
+    "align_corners": True,
+    "gradient": "recompute",
+    "weights": Pixel(),
+    "curve": "cross_entropy",
+    "weight": WEIGHT,
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_changed_option_is_seen_at_once(name, path):
+    logits, target = (t.to(path[1]) for t in enlarged((2, 7, 3, 4), (6, 7)))
+    target[target == 255] = 3
+    criterion = pat_triton.PATLoss(backend=path[0])
+    before = step(criterion, logits, target)
+    setattr(criterion, name, OPTIONS[name])
+    now = step(criterion, logits, target)
+    plan.forget()
+    fresh = pat_triton.PATLoss(backend=path[0])
+    setattr(fresh, name, OPTIONS[name])
+    for a, b in zip(now, step(fresh, logits, target), strict=True):
+        assert torch.equal(a, b)
+    assert name in ("ignore_index", "gradient") or not torch.equal(now[1], before[1])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_modes_are_seen_at_once(path, monkeypatch):
+    """Training, gradients, and whether labels are looked at."""
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    criterion = pat_triton.BLVLoss(backend=path[0])
+    noisy = step(criterion, logits, target)
+    assert not torch.equal(noisy[0], step(criterion.eval(), logits, target)[0])
+    assert torch.equal(noisy[0], step(criterion.train(), logits, target)[0])
+    leaf = logits.requires_grad_()
+    assert criterion(leaf, target).requires_grad
+    with torch.no_grad():
+        assert not criterion(leaf, target).requires_grad
+    with torch.inference_mode():
+        assert not criterion(leaf, target).requires_grad
+    assert criterion(leaf, target).requires_grad
+    if path[0] == "torch":  # looks at labels wherever that is no wait
+        return
+    wrong = target.clone()
+    wrong[0, 0, 0] = 9
+    monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
+    plan.forget()
+    assert criterion(leaf, wrong).isnan()
+    monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
+    with pytest.raises(ValueError, match="1 labels are neither"):
+        criterion(leaf, wrong)
+    monkeypatch.delenv("PAT_TRITON_VALIDATE")
+    assert criterion(leaf, wrong).isnan()
+    criterion.validate = True
+    with pytest.raises(ValueError, match="1 labels are neither"):
+        criterion(leaf, wrong)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_wrong_call_raises_the_same_every_time(path):
+    """Also between right ones of the same module."""
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    criterion = pat_triton.PATLoss(backend=path[0], validate=True)
+    wrong = target.clone()
+    wrong[0, 0, 0] = 9
+    calls = (
+        lambda: criterion(logits, wrong),
+        lambda: criterion(logits, target.float()),
+        lambda: criterion(logits, target.mT),
+        lambda: criterion(logits, target, 1),
+        lambda: criterion(logits, target, mask_sizes=torch.zeros(2, 7, dtype=torch.int64, device=path[1])),
+        lambda: criterion(logits.to_sparse(), target),
+    )
+    for call in calls:
+        said = set()
+        for _ in range(4):
+            criterion(logits, target)
+            with pytest.raises((TypeError, ValueError)) as error:
+                call()
+            said.add(str(error.value))
+        assert len(said) == 1
+
+
+def test_plans_are_bounded(monkeypatch):
+    monkeypatch.setattr(plan.plans, "size", 3)
+    criterion = pat_triton.CrossEntropyLoss()
+    for width in range(2, 12):
+        criterion(torch.zeros(1, 3, width), torch.zeros(1, width, dtype=torch.int64))
+    assert len(plan.plans.held) == 3
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_copies_hold_no_plan(loss):
+    """Nor does a plan hold a module, a tensor of a call or a number of the user's."""
+    criterion = loss.ours(("torch", torch.device("cpu")))
+    logits, target = example((2, 7, 3, 4))
+    size = len(pickle.dumps(criterion))
+    criterion(logits, target)
+    for other in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion))):
+        assert torch.equal(step(other, logits, target)[1], step(criterion, logits, target)[1])
+    assert len(pickle.dumps(criterion)) < size + 2000
+
+
+@pytest.mark.parametrize("path", PATHS if GPU.type != "cpu" else PATHS[:1])  # the interpreter is one for all threads
+def test_threads_share_a_module(path):
+    criterion = pat_triton.PATLoss(backend=path[0])
+    cases = [[t.to(path[1]) for t in example((2, 7, 3, 4 + n % 2), seed=n)] for n in range(6)]
+    truth = [step(criterion, *case) for case in cases]
+    plan.forget()
+    found = [None] * len(cases)
+
+    def work(n):
+        for _ in range(3):
+            found[n] = step(criterion, *cases[n])
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(len(cases))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ours, theirs in zip(found, truth, strict=True):
+        assert all(map(torch.equal, ours, theirs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Halved:
+    """A rule of the user's own, which may read anything."""
+
+    def __call__(self, labels):
+        return 0.5, labels.labelled()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_parts_of_the_users_own(path):
+    """Are asked at every call, and nothing of them is kept."""
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    criterion = pat_triton.SegmentationLoss(weights=Halved(), backend=path[0])
+    kept = len(plan.plans.held)
+    plain = step(pat_triton.CrossEntropyLoss(backend=path[0]), logits, target)
+    for a, b in zip(step(criterion, logits, target), plain, strict=True):
+        assert_close("half", a.cpu(), b.cpu() / 2, EXACT)
+    assert len(plan.plans.held) == kept + 1
