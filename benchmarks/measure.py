@@ -75,7 +75,7 @@ def footprint(step: Step, device: torch.device) -> tuple[int, int]:
     """
     if device.type == "cuda":
         return _cuda_footprint(step, device)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         step()
     results = profiler.profiler.kineto_results  # type: ignore[union-attr]
     changes = [(e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]"]
@@ -94,7 +94,7 @@ def _cuda_footprint(step: Step, device: torch.device) -> tuple[int, int]:
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as profiler:
         step()
         torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) - before

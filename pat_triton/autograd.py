@@ -42,50 +42,56 @@ Call = tuple[Head, Tensor, LossInputs]  # one call of it: and its target and inp
 
 
 class Differentiable(torch.autograd.Function):
-    """(logits, call) -> the loss, () or (B, *spatial), differentiable once; an empty tensor; and sums by class."""
+    """(logits, call) -> the loss, () or (B, *spatial), differentiable once; and its sums by class."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, call: Call) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, logits: Tensor, call: Call) -> Any:
         head, target, inputs = call
         loss, gradient, sums = head.run(logits, target, inputs)
-        # An empty output whose history is the logits': what a second derivative is tied to, without
-        # keeping the logits alive.
-        tie = logits.new_empty(0)
         ctx.call = call
-        ctx.set_materialize_grads(False)
         if head.one_pass:
-            ctx.save_for_backward(tie, gradient)
+            # The gradient of one pass is handed on by the backward that takes it, to be added up without a copy. The
+            # loss is saved for its history, the logits', which nothing keeps alive.
+            ctx.gradient = gradient
+            ctx.save_for_backward(loss)
         else:
             # What is the caller's is saved, although the call has it: autograd then sees if it is changed meanwhile.
-            ctx.save_for_backward(tie, logits, target, inputs.pixel_weight)
+            ctx.save_for_backward(logits, target, inputs.pixel_weight)
         if sums is None:
-            return loss, tie
+            return loss
+        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*sums)
-        return loss, tie, *sums
+        return loss, *sums
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, None]:
-        if grad_output is None:
+    def backward(ctx: Any, factor: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, None]:
+        if factor is None:
             return None, None
-        saved = ctx.saved_tensors
         if not torch.is_grad_enabled():
-            return _gradient(ctx.call, saved, grad_output), None
+            return _gradient(ctx, factor), None
+        tie = ctx.saved_tensors[0]  # what it is the gradient of, for a second derivative to find
         with torch.no_grad():
-            gradient = _gradient(ctx.call, saved, grad_output)
-        return _Once.apply(gradient, saved[0]), None
+            gradient = _gradient(ctx, factor)
+        return _Once.apply(gradient, tie), None
 
 
 # (logits, call), where no transform of torch.func is active.
 differentiable: Callable[..., tuple[Tensor, ...]] = private.apply_of(Differentiable)
 
 
-def _gradient(call: Call, saved: tuple[Tensor, ...], factor: Tensor) -> Tensor:
-    head, _, inputs = call
+def _gradient(ctx: Any, factor: Tensor) -> Tensor:
+    head, _, inputs = ctx.call
     batched = private.is_batched(factor)
     if head.one_pass:
-        gradient = saved[1]
+        gradient = ctx.gradient
         if batched or private.keeps_graph():  # only the last backward through a graph may write to what it kept
             return times(gradient, factor)
+        if gradient is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time, but the gradient was handed on the first time. "
+                "Specify retain_graph=True where backward is called before"
+            )
+        ctx.gradient = None
         if factor.ndim:
             return gradient.mul_(factor.unsqueeze(1))
         head.rescale(gradient, factor)
@@ -95,7 +101,8 @@ def _gradient(call: Call, saved: tuple[Tensor, ...], factor: Tensor) -> Tensor:
             "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
             "gradient='one_pass', or take them one by one"
         )
-    made = head.backend.run(saved[1], saved[2], inputs, grad_output=factor).gradient
+    logits, target, _ = ctx.saved_tensors
+    made = head.backend.run(logits, target, inputs, grad_output=factor).gradient
     assert made is not None
     return made
 

@@ -12,9 +12,10 @@ from .curves import Curve
 class LossInputs(NamedTuple):
     """The three parts of a loss as numbers.
 
-    tables: (n, L), float64 or the compute dtype, which is float64 for float64 logits and otherwise float32. First the
-        adjustment, what ``rows`` name of "scale", "offset", "margin" and "variation"; from row ``first`` on the
-        weights, how much a labelled pixel of each image and class weighs.
+    tables: rows of L numbers, one after the other, float64 or the compute dtype, which is float64 for float64 logits
+        and otherwise float32. First the adjustment, what ``rows`` name of "scale", "offset", "margin" and
+        "variation"; from row ``first`` on the weights, how much a labelled pixel of each image and class weighs.
+        None while a call is planned.
     noise, seed, offset: BLV's distribution, its key, and the numbers of the first image and the first pixel (None
         for 0, 0); int64 (2,) both.
     align_corners: how logits of another size than the target are resized.
@@ -23,7 +24,7 @@ class LossInputs(NamedTuple):
     """
 
     curve: Curve
-    tables: Tensor
+    tables: Tensor | None
     rows: tuple[str, ...]
     first: int
     noise: Noise | None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from . import checks, noise, private
+from . import adjustment, checks, noise, private
 from .adjustment import Noise, Tables, combine, noise_of
 from .autograd import Head, differentiable
 from .backends import forget_launches
@@ -129,21 +129,30 @@ class Plan:
             c.weights, c.adjustment, mean=self.mean, weighted=c.weight is not None, training=c.training
         )
         if described is not None and not self.shared and self.backend.planned_tables is not None:
-            self._plan_tables(c, described[0], labels, given)
+            self._plan_tables(c, *described, labels, given)
 
-    def _plan_tables(self, c: "SegmentationLoss", description: Description, labels: Tensor, given: Arguments) -> None:
+    def _plan_tables(
+        self, c: "SegmentationLoss", description: Description, amounts: adjustment.Amounts, labels: Tensor,
+        given: Arguments,
+    ) -> None:  # fmt: skip
         """By a kernel, from the histogram, the buffers and the numbers of a call."""
         if given.mask_sizes is not None and description.numerator != "mask_size":
             raise checks.mask_sizes_unused(c.weights)
         counts, heads = c.class_counts, len(given.heads)
         self.rows = description.rows
         self.first_weights = [len(self.rows) + number * self.images for number in range(heads)]
+        drawn = noise_of(amounts.variation, self.classes)
+        for number, logits in enumerate(given.heads):
+            inputs = LossInputs(
+                c.curve, None, self.rows, self.first_weights[number], drawn, None, c.ignore_index, c.align_corners
+            )
+            self._plan_head(number, c, logits, labels, inputs)
         self.counted = self.return_stats or self.looked or description.counts_labels(counts is not None)
         self.histogram = self.backend.planned_histogram(labels, self.classes, c.ignore_index)
         wide = any(head.dtype == torch.float64 for head in given.heads)
         self.tables = self.backend.planned_tables(
             description, self.images, self.classes, heads, torch.float64 if wide else torch.float32,
-            labels.device, counts, c.weight, given.mask_sizes,
+            labels.device, counts, c.weight, given.mask_sizes, [head.run for head in self.heads],
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
 
@@ -182,14 +191,15 @@ class Plan:
             if head is None:
                 head = self._plan_head(number, c, logits, labels, own)
             if head.differentiable:
-                made = differentiable(logits, (head, labels, own))
+                loss = differentiable(logits, (head, labels, own))
                 if return_stats:
-                    sums.append(ClassSums(*made[2:]))
+                    loss, *by_class = loss
+                    sums.append(ClassSums(*by_class))
             else:
-                made = head.run(logits, labels, own)
+                loss, _, by_class = head.run(logits, labels, own)
                 if return_stats:
-                    sums.append(made[2])
-            total = made[0] if total is None else total + made[0]
+                    sums.append(by_class)
+            total = loss if total is None else total + loss
         return (total, statistics(sums, histogram, self.looked)) if return_stats else total
 
     def _plan_head(

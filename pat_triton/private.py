@@ -100,20 +100,17 @@ def _version_was_read() -> bool:
     return TRITON_READ[0] <= version <= TRITON_READ[1]
 
 
-_runtime: Any = None
+def launch_hooks() -> Any:
+    """Where Triton keeps a profiler's hooks on launches."""
+    from triton import knobs
+
+    return knobs.runtime
 
 
-def launches_are_watched() -> bool:
-    """Whether a profiler has hooks on launches, which only the public way calls."""
-    global _runtime
-    if _runtime is None:
-        from triton import knobs
-
-        _runtime = knobs.runtime
-    enter, leave = _runtime.launch_enter_hook, _runtime.launch_exit_hook
-    if enter is None and leave is None:  # before Triton 3.5
-        return False
+def are_watched(hooks: Any) -> bool:
+    """Whether a profiler has hooks on launches, which only the public way calls: chains of them from Triton 3.5 on,
+    before that one or None."""
     try:
-        return bool(enter.calls or leave.calls)
+        return bool(hooks.launch_enter_hook.calls or hooks.launch_exit_hook.calls)
     except AttributeError:
-        return True
+        return hooks.launch_enter_hook is not None or hooks.launch_exit_hook is not None

@@ -194,10 +194,12 @@ def test_a_changed_option_is_seen_at_once(name, path):
     criterion = pat_triton.PATLoss(backend=path[0])
     before = step(criterion, logits, target)
     setattr(criterion, name, OPTIONS[name])
+    criterion.to(path[1])
     now = step(criterion, logits, target)
     plan.forget()
     fresh = pat_triton.PATLoss(backend=path[0])
     setattr(fresh, name, OPTIONS[name])
+    fresh.to(path[1])
     for a, b in zip(now, step(fresh, logits, target), strict=True):
         assert torch.equal(a, b)
     assert name in ("ignore_index", "gradient") or not torch.equal(now[1], before[1])

@@ -1,6 +1,6 @@
 """Launches that need no logits: the labels' histogram, the tables of a call, the confusion matrix, a rescaling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import triton
@@ -12,11 +12,15 @@ from ..numbers import Amounts, Pair
 from . import tiles
 from .histogram import histogram_kernel
 from .launch import Launch
-from .passes import Layout, programs
+from .passes import Layout, Pass, programs
 from .predict import confusion_kernel
 from .rescale import rescale_kernel
 from .tables import tables_kernel
 from .views import strides_over_pixels
+
+
+# Elements; partial sums begin where many can be read at once.
+ROOM = 16
 
 
 class Histogram:
@@ -24,7 +28,7 @@ class Histogram:
 
     def __init__(self, target: Tensor, classes: int, ignore_index: int) -> None:
         self.shape = len(target), classes + 1
-        self.integers = torch.empty(0, dtype=torch.int64, device=target.device)  # makes others of its kind, fast
+        self.integers = torch.empty(0, dtype=torch.int64, device=target.device)  # what others are made like, fast
         grid, (strides,) = strides_over_pixels(target, rank=target.ndim - 1)
         self.launch = Launch(
             histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid, ignore_index,
@@ -38,15 +42,21 @@ class Histogram:
 
 
 class Tables:
-    """``LossInputs.tables`` of one kind of call, (rows + heads * B, L), as its ``Description`` says."""
+    """``LossInputs.tables`` of one kind of call, (rows + heads * B) L numbers, as its ``Description`` says; and after
+    them room for the partial sums of the call's passes, which saves memory of their own."""
 
     def __init__(
         self, description: Description, images: int, classes: int, heads: int, dtype: torch.dtype,
         device: torch.device, class_counts: Tensor | None, weight: Tensor | None, mask_sizes: Tensor | None,
+        passes: Sequence[Pass],
     ) -> None:  # fmt: skip
         rows = len(description.rows)
-        self.shape = rows + heads * images, classes
-        self.numbers = torch.empty(0, dtype=dtype, device=device)  # makes others of its kind, fast
+        self.elements = (rows + heads * images) * classes
+        for each in passes:
+            if each.numbers.dtype == dtype:
+                each.room = triton.cdiv(self.elements, ROOM) * ROOM
+                self.elements = each.room + each.programs
+        self.numbers = torch.empty(0, dtype=dtype, device=device)  # what others are made like, fast
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
@@ -60,7 +70,7 @@ class Tables:
         self, histogram: Tensor | None, class_counts: Tensor | None, weight: Tensor | None,
         mask_sizes: Tensor | None, factors: tuple[Pair, ...], amounts: Amounts,
     ) -> Tensor:  # fmt: skip
-        tables = self.numbers.new_empty(*self.shape)
+        tables = self.numbers.new_empty(self.elements)
         self.launch((histogram, class_counts, weight, mask_sizes, tables), factors, amounts)
         return tables
 

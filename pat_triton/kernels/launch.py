@@ -16,6 +16,9 @@ from torch import Tensor
 from .. import private
 
 
+HOOKS = private.launch_hooks()
+
+
 class Launch:
     """``Launch(kernel, programs, device, *fixed, **constants)``, called with pointers and numbers.
 
@@ -37,7 +40,7 @@ class Launch:
 
     def __call__(self, pointers: Sequence[Tensor | None], *numbers: Any) -> None:
         run = self.run
-        if run is None or private.launches_are_watched():
+        if run is None or private.are_watched(HOOKS):
             self._through_the_front_door(pointers, *numbers)
         elif private.current_device() != self.index:
             with on(self.device):

@@ -17,10 +17,10 @@ from .resize import place, read
 from .views import offsets, rows, tile
 
 
-@triton.jit(do_not_specialize=["first_weights", "ignore_index"])
+@triton.jit(do_not_specialize=["room", "first_weights", "ignore_index"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables, seed, offset,
-    sigma, parameters, strides, held, resize, shape, first_weights, ignore_index, L: tl.constexpr, CURVE: tl.constexpr,
+    sigma, parameters, strides, held, resize, shape, room, first_weights, ignore_index, L: tl.constexpr, CURVE: tl.constexpr,
     DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """Pointers, then numbers of the call, then what its kind fixes: ``strides`` of each pointer over ``shape``."""
@@ -67,4 +67,4 @@ def loss_kernel(
     if loss_map is not None:
         tl.store(loss_map + offsets(strides.loss_map, shape, b, pixel), term, mask=inside)
     if partial is not None:
-        tl.store(partial + tl.program_id(0), tl.sum(term, 0))
+        tl.store(partial + room + tl.program_id(0), tl.sum(term, 0))

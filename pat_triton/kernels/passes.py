@@ -25,7 +25,11 @@ DISTRIBUTIONS = {"gaussian": philox.gaussian, "uniform": philox.uniform}
 
 
 class Layout(NamedTuple):
-    """The strides of a kernel's arguments of these names, None where there is none."""
+    """The strides of a kernel's arguments of these names, None where there is none.
+
+    last: always None. Triton 3.6 loses what is constant inside an inner tuple, such as a stride of 1, where a loop
+    begins, unless a constant of the outer tuple comes after.
+    """
 
     target: Strides | None
     pixel_weight: Strides | None
@@ -35,6 +39,7 @@ class Layout(NamedTuple):
     logits: Strides | None
     gradient: Strides | None
     pulls: Strides | None
+    last: None = None
 
 
 class Held(NamedTuple):
@@ -52,76 +57,101 @@ class Pass:
     Built from tensors of that kind, of which it keeps none; called with others of it: (logits, target (B, *spatial),
     inputs, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its gradient is made;
     ``sums``: and its sums by class. With a ``grad_output``, of the target's shape, the gradient alone, times it.
+
+    programs: that leave a partial sum each, in memory of their own, or from element ``room`` on of the inputs' tables.
     """
 
     def __init__(
         self, logits: Tensor, target: Tensor, inputs: LossInputs, *,
         reduce: bool, gradient: bool, sums: bool, grad_output: Tensor | None = None,
     ) -> None:  # fmt: skip
-        forward, compute = grad_output is None, compute_dtype(logits)
+        forward, compute, L = grad_output is None, compute_dtype(logits), logits.shape[1]
         self.device, self.pixels = logits.device, target.shape
-        self.numbers = torch.empty(0, dtype=compute, device=self.device)  # makes others of its kind, fast
+        # What others of their kind are made like, which is faster than from a shape, a dtype and a device.
+        self.numbers, self.number = (torch.empty(n, dtype=compute, device=self.device) for n in ((0,), ()))
         self.reduce, self.sums = reduce and forward, sums
         self.differentiate = gradient or not forward
         self.mapped = forward and (sums or not reduce)
-        self.label_dtype = label_dtype(logits.shape[1])
-        self.total = Launch(total_kernel, 1, self.device, BLOCK=tiles.TOTAL_PARTIALS)
+        self.label_dtype = label_dtype(L)
+        how = resize(logits.shape[2:], target.shape[1:], inputs.align_corners)
+        self.tiling = tiling(logits, target, how, plain=not inputs.rows, wide=compute == torch.float64)
+        self.programs = self.tiling.programs if self.reduce else 0
+        self.room: int | None = None
         self.kernels: Kernels | None = None
 
     def __call__(
         self, logits: Tensor, target: Tensor, inputs: LossInputs, grad_output: Tensor | None = None
     ) -> Result:
-        numbers = self.numbers
+        numbers, tables = self.numbers, inputs.tables
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
         prediction = torch.empty(self.pixels, dtype=self.label_dtype, device=self.device) if self.sums else None
         if grad_output is not None:
             grad_output = grad_output.expand(self.pixels)
+        partial = None
+        if self.reduce:
+            partial = numbers.new_empty(self.programs) if self.room is None else tables
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
             arguments = Arguments(target, inputs.pixel_weight, grad_output, loss_map, prediction, logits, gradient)
-            kernels = self.kernels = plan_kernels(arguments, inputs)
-        partial = numbers.new_empty(kernels.programs) if self.reduce else None
-        sigma = None if inputs.noise is None else inputs.noise.sigma
-        parameters = pairs(inputs.curve.parameters)
-        per_pixel = inputs.pixel_weight, grad_output, loss_map, prediction
-        tables = inputs.tables, inputs.seed, inputs.offset
-        if kernels.upsample is None:
-            kernels.loss((logits, target, gradient, *per_pixel, None, partial, *tables), sigma, parameters)
-        elif kernels.loss is None and len(kernels.upsample) == 1:
-            kernels.upsample[0]((logits, target, gradient, *per_pixel, None, partial, *tables), sigma, parameters)
+            kernels = self.kernels = plan_kernels(arguments, inputs, self.tiling, self.room or 0)
+        noise = inputs.noise
+        with_numbers = None if noise is None else noise.sigma, pairs(inputs.curve.parameters)
+        pointers = (
+            logits, target, gradient, inputs.pixel_weight, grad_output, loss_map, prediction, None, partial,
+            tables, inputs.seed, inputs.offset,
+        )  # fmt: skip
+        if kernels.alone is not None:
+            kernels.alone(pointers, *with_numbers)
         else:
-            self._in_several(kernels, (logits, target, gradient), per_pixel, partial, tables, sigma, parameters)
+            self._in_several(kernels, pointers, *with_numbers)
         loss = loss_map
         if partial is not None:
-            loss = numbers.new_empty(())
-            self.total((partial, loss), kernels.programs)
+            loss = torch.empty_like(self.number)
+            kernels.total((partial, loss))
         if kernels.sums is None:
             return Result(loss, gradient)
         return Result(loss, gradient, kernels.sums(target, prediction, loss_map))
 
-    def _in_several(
-        self, kernels: "Kernels", tensors: tuple[Tensor, Tensor, Tensor | None], per_pixel: tuple[Tensor | None, ...],
-        partial: Tensor | None, tables: tuple[Tensor | None, ...], *numbers: Any,
-    ) -> None:  # fmt: skip
+    def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...], *numbers: Any) -> None:
         """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
         the softmax's ``pulls``; and several launches where an interval has more outputs than a program has lanes."""
-        logits, target, gradient = tensors
-        assert gradient is not None or kernels.loss is None
-        assert kernels.upsample is not None
-        pulls, launches = None, len(kernels.upsample)
+        logits, target, gradient, *per_pixel, pulls, partial = pointers[:9]
         if kernels.loss is not None:
             pulls = self.numbers.new_empty(3, *self.pixels)
-            kernels.loss((logits, target, None, *per_pixel, pulls, partial, *tables), *numbers)
-            per_pixel, partial = (None,) * len(per_pixel), None
+            kernels.loss((logits, target, None, *per_pixel, pulls, partial, *pointers[9:]), *numbers)
+            per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient
-        if launches > 1 and gradient is not None:  # before it is rounded
+        if len(kernels.upsample) > 1 and gradient is not None:  # before it is rounded
             added_up = torch.empty_like(gradient, dtype=self.numbers.dtype)
-        sums = [None] * launches if partial is None else partial.view(launches, -1).unbind()
-        for launch, own in zip(kernels.upsample, sums, strict=True):
-            launch((logits, target, added_up, *per_pixel, pulls, own, *tables), *numbers)
-        if gradient is not None and added_up is not gradient:
+        for launch in kernels.upsample:
+            launch((logits, target, added_up, *per_pixel, pulls, partial, *pointers[9:]), *numbers)
+        if gradient is not None and added_up is not None and added_up is not gradient:
             gradient.copy_(added_up)
+
+
+class Tiling(NamedTuple):
+    """How a pass is cut into programs: by the upsample kernel where it holds whole columns of resized logits, else by
+    the loss kernel, after which ``upsample`` makes their gradient alone. programs: that leave a partial sum of the
+    loss; each: of a launch of the upsample kernel."""
+
+    how: Resize | None
+    loss: tiles.Tile | None
+    upsample: tiles.UpsampleTile | None
+    each: int
+    programs: int
+
+
+def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, wide: bool) -> Tiling:
+    L, upsample, each = logits.shape[1], None, 0
+    if how is not None:
+        upsample = tiles.upsample_tile(L, how.columns, plain, wide)
+        each = len(logits) * triton.cdiv(L, upsample.CLASSES)
+        each *= triton.cdiv(how.rows.source, upsample.BANDS) * triton.cdiv(how.columns.source, upsample.CELLS - 1)
+        if upsample.CLASSES >= L:
+            return Tiling(how, None, upsample, each, each * triton.cdiv(how.columns.crowd, upsample.CROWD))
+    loss = loss_tile(logits, how, plain)
+    return Tiling(how, loss, upsample, each, programs(target, loss.PIXELS))
 
 
 class Arguments(NamedTuple):
@@ -142,54 +172,49 @@ class Arguments(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """What a pass launches, in this order, None where it does without; programs: that leave a partial sum of the loss.
+    """What a pass launches, in this order, None where it does without. alone: the only one that reads logits.
 
     loss: also for resized logits, without their gradient, whose columns do not fit into the upsample kernel.
-    upsample: one launch, or several.
+    upsample: one launch, or several. total: of the partial sums.
     """
 
+    alone: Launch | None
     loss: Launch | None
-    upsample: list[Launch] | None
+    upsample: list[Launch]
     sums: "SumsByClass | None"
-    programs: int
+    total: Launch
 
 
-def plan_kernels(t: Arguments, inputs: LossInputs) -> Kernels:
-    L, device, compute = t.logits.shape[1], t.logits.device, compute_dtype(t.logits)
-    how = resize(t.logits.shape[2:], t.target.shape[1:], inputs.align_corners)
-    plain, wide = not inputs.rows, compute == torch.float64
+def plan_kernels(t: Arguments, inputs: LossInputs, cut: Tiling, room: int) -> Kernels:
+    """room: the element of the partial sums' memory from which on they are left there."""
+    device, how, wide = t.logits.device, cut.how, compute_dtype(t.logits) == torch.float64
     held = Held(*(None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS))
     fixed = inputs.first, inputs.ignore_index
     constants = {
-        "L": L,
+        "L": t.logits.shape[1],
         "CURVE": triton_fn(inputs.curve),
         "DISTRIBUTION": DISTRIBUTIONS[inputs.noise.distribution] if inputs.noise else None,
         "COMPUTE": tl.float64 if wide else tl.float32,
     }
-    sums = None if t.prediction is None else SumsByClass(t, inputs.ignore_index)
-    loss = upsample = None
-    number = 0
-    if how is not None:
-        tile = tiles.upsample_tile(L, how.columns, plain, wide)
-        whole = tile.CLASSES >= L
-        each = len(t.logits) * triton.cdiv(L, tile.CLASSES)
-        each *= triton.cdiv(how.rows.source, tile.BANDS) * triton.cdiv(how.columns.source, tile.CELLS - 1)
-        layout = _resized_layout(t, whole)
+    loss, upsample = None, []
+    if how is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
+        layout, tile = _resized_layout(t, whole=cut.loss is None), cut.upsample
         upsample = [
             Launch(
-                upsample_kernel, each, device, layout, held, how, part, *fixed,
+                upsample_kernel, cut.each, device, layout, held, how, part, room + part * cut.each, *fixed,
                 **constants, ADDED=part > 0, **tile._asdict(),
             )
             for part in range(triton.cdiv(how.columns.crowd, tile.CROWD))
         ]  # fmt: skip
-        number = each * len(upsample)
-    if how is None or not whole:
-        tile = loss_tile(t.logits, how, plain)
+    if cut.loss is not None:
         shape, layout = _layout(t, how)
-        number = programs(t.target, tile.PIXELS)
-        loss = Launch(loss_kernel, number, device, layout, held, how, shape, *fixed, **constants, **tile._asdict())
-        upsample = upsample if t.gradient is not None else None
-    return Kernels(loss, upsample, sums, number)
+        loss = Launch(
+            loss_kernel, cut.programs, device, layout, held, how, shape, room, *fixed, **constants, **cut.loss._asdict()
+        )
+    launches = [launch for launch in (loss, *upsample) if launch is not None]
+    total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=16, BLOCK=tiles.TOTAL_PARTIALS)
+    sums = None if t.prediction is None else SumsByClass(t, inputs.ignore_index)
+    return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 
 
 def _layout(t: Arguments, how: Resize | None) -> tuple[tuple[int, int, int], Layout]:

@@ -81,7 +81,7 @@ TALLY_CLASSES, TALLY_PIXELS = 8, 1024
 
 # Labels counted by one program of the histogram, partial sums added at a time, and elements rescaled at a time.
 HISTOGRAM_PIXELS = 4096
-TOTAL_PARTIALS = 1024
+TOTAL_PARTIALS = 8192
 RESCALE_ELEMENTS = 2048
 
 

@@ -28,10 +28,10 @@ from .pixel import Noise, Pull, Tables, adjust, better, entries, label, settle, 
 from .resize import begin, lerp, load_flat, node, share, wide
 
 
-@triton.jit(do_not_specialize=["part", "first_weights", "ignore_index"])
+@triton.jit(do_not_specialize=["part", "room", "first_weights", "ignore_index"])
 def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
-    seed, offset, sigma, parameters, strides, held, resize, part, first_weights, ignore_index,
+    seed, offset, sigma, parameters, strides, held, resize, part, room, first_weights, ignore_index,
     L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
     ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
@@ -117,7 +117,7 @@ def upsample_kernel(
                     g += tl.load(at, mask=finished, other=0.0)
                 tl.store(at, g, mask=finished)
     if partial is not None:
-        tl.store(partial + program, tl.sum(loss, 0))
+        tl.store(partial + room + program, tl.sum(loss, 0))
 
 
 @triton.jit
