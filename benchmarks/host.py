@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -125,7 +126,7 @@ def _row(loss: str, counts: str, kind: str, mode: str, device: torch.device) -> 
         torch.compiler.reset()
         ours, theirs = (torch.compile(f, fullgraph=True, dynamic=False) for f in (ours, theirs))
     logits = dense if kind == "dense" else small
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "forward": partial(ours, logits, target),
         "both": partial(step, ours, logits, target),
         "bare": partial(step, Bare.apply, dense, target),
@@ -188,22 +189,32 @@ def _launches() -> Iterator[list[Launch]]:
         started.append(self)
         launch(self, *arguments)
 
-    Launch.__call__ = noted  # type: ignore[method-assign]
-    try:
+    with mock.patch.object(Launch, "__call__", noted):
         yield started
-    finally:
-        Launch.__call__ = launch  # type: ignore[method-assign]
 
 
 def show(record: HostRecord) -> str:
     said = system(record.machine)
     if record.stands_in:
         said += "; no GPU: CPU tensors stand for a GPU's, and a compiled kernel's own launch is nothing"
-    head = ("loss", "counts", "logits", "", "aten", "launches", "forward", "backward", "both", "of bare", "of cross-entropy")
+    head = (
+        "loss",
+        "counts",
+        "logits",
+        "",
+        "aten",
+        "launches",
+        "forward",
+        "backward",
+        "both",
+        "of bare",
+        "of cross-entropy",
+    )
     rows = (
         (
-            r.loss, r.counts, r.kind, r.mode, str(r.aten), str(r.launches), f"{r.forward_us:.1f}", f"{r.backward_us:.1f}",
-            f"{r.both_us:.1f}", f"{r.both_us / r.bare_us:.2f}x", f"{r.both_us / r.cross_entropy_us:.2f}x",
+            r.loss, r.counts, r.kind, r.mode, str(r.aten), str(r.launches),
+            f"{r.forward_us:.1f}", f"{r.backward_us:.1f}", f"{r.both_us:.1f}",
+            f"{r.both_us / r.bare_us:.2f}x", f"{r.both_us / r.cross_entropy_us:.2f}x",
         )
         for r in record.rows
     )  # fmt: skip

@@ -40,7 +40,7 @@ def gpu() -> Iterator[None]:
             (plan, "route", _route(plan.route)),
         ):
             stack.enter_context(mock.patch.object(owner, name, value))
-        stack.enter_context(mock.patch("pat_triton.operators.choose", lambda *_: backend))
+        stack.enter_context(mock.patch("pat_triton.operators.choose", return_value=backend))
         yield
     plan.forget()
 

@@ -17,11 +17,11 @@ from .weights import Pixel, Rule
 
 
 @cache
-def _fixed(loss: type) -> frozenset[str]:
+def _fixed(loss: Any) -> frozenset[str]:
     """What of a loss of the catalogue is fixed when it is built: its constructor's arguments that are no options."""
     if loss.__module__ != f"{__package__}.losses":
         return frozenset()
-    return frozenset(signature(loss.__init__).parameters) - {"self", "options"}  # type: ignore[misc]
+    return frozenset(signature(loss.__init__).parameters) - {"self", "options"}
 
 
 class SegmentationLoss(nn.Module):
@@ -131,7 +131,7 @@ class SegmentationLoss(nn.Module):
         if name in CHECKS:
             value = CHECKS[name](name, value)
             self.__dict__["parts"] = None
-        elif name in _fixed(type(self)):
+        elif name in _fixed(type(self)):  # type: ignore[arg-type]
             raise AttributeError(
                 f"{name}: fixed when a {type(self).__name__} is built; build another, or assign one of its parts, "
                 "criterion.curve, .adjustment or .weights"

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from . import checks
+from .backends import Backend as Executor
 from .operators import route
 from .options import CHECKS, Backend
-from .backends import Backend as Executor
 
 
 @torch.no_grad()

@@ -83,8 +83,8 @@ def _flat(inputs: LossInputs, backend: str) -> Flat:
 
 def _inputs(
     tables: Tensor, seed: Tensor | None, offset: Tensor | None, pixel_weight: Tensor | None,
-    histogram: Tensor | None, rows: list[str], first: int, distribution: str, sigma: float, curve: str, parameters: list[float],
-    ignore_index: int, align_corners: bool, backend: str,
+    histogram: Tensor | None, rows: list[str], first: int, distribution: str, sigma: float, curve: str,
+    parameters: list[float], ignore_index: int, align_corners: bool, backend: str,
 ) -> LossInputs:  # fmt: skip
     noise = Noise(distribution, sigma) if distribution else None
     return LossInputs(

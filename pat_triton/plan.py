@@ -26,7 +26,7 @@ from .kinds import Cache, kinds
 from .numbers import Amounts, pair
 from .operators import route
 from .sharing import SharedLabelCounts, share
-from .statistics import Statistics, statistics
+from .statistics import statistics
 from .weights import LabelCounts, weight_table
 
 if TYPE_CHECKING:
@@ -141,18 +141,18 @@ class Plan:
         counts, heads = c.class_counts, len(given.heads)
         self.rows = description.rows
         self.first_weights = [len(self.rows) + number * self.images for number in range(heads)]
-        drawn = noise_of(amounts.variation, self.classes)
+        drawn, passes = noise_of(amounts.variation, self.classes), []
         for number, logits in enumerate(given.heads):
             inputs = LossInputs(
                 c.curve, None, self.rows, self.first_weights[number], drawn, None, c.ignore_index, c.align_corners
             )
-            self._plan_head(number, c, logits, labels, inputs)
+            passes.append(self._plan_head(number, c, logits, labels, inputs).run)
         self.counted = self.return_stats or self.looked or description.counts_labels(counts is not None)
         self.histogram = self.backend.planned_histogram(labels, self.classes, c.ignore_index)
         wide = any(head.dtype == torch.float64 for head in given.heads)
         self.tables = self.backend.planned_tables(
             description, self.images, self.classes, heads, torch.float64 if wide else torch.float32,
-            labels.device, counts, c.weight, given.mask_sizes, [head.run for head in self.heads],
+            labels.device, counts, c.weight, given.mask_sizes, passes,
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
 
@@ -162,14 +162,17 @@ class Plan:
             labels = labels.squeeze(1)
         if self.weight_has_channel and pixel_weight is not None:
             pixel_weight = pixel_weight.squeeze(1)
+        histogram: Any = None
         inputs: list[LossInputs] | None = None
         if self.tables is None:
             histogram, inputs = self._inputs_by_torch(c, given, labels, pixel_weight)
         else:
-            histogram = self.histogram(labels) if self.counted else None
+            if self.counted:
+                histogram = self.histogram(labels)
             if self.looked:
                 look(histogram, labels, c.ignore_index, mask_sizes)
             parts, buffers, factor, n = c.parts, c._buffers, c.loss_weight / self.divide_by, len(heads)
+            assert parts is not None
             pairs = (pair(factor * factors[0]),) if n == 1 else tuple([pair(factor * own) for own in factors])
             tables = self.tables(
                 histogram, buffers["class_counts"], buffers["weight"], mask_sizes, pairs, parts.amounts
@@ -178,7 +181,8 @@ class Plan:
             if drawn is not None:
                 drawn, seed = noise_of(drawn, self.classes), noise.draw_seed(labels.device, n)
                 seeds = None if n == 1 else seed.split(2)  # which costs as much as the draw
-        total, sums = None, []
+        total: Any = None
+        sums: list[ClassSums] = []
         for number, logits in enumerate(heads):
             if inputs is not None:
                 own = inputs[number]
@@ -187,18 +191,18 @@ class Plan:
                     c.curve, tables, self.rows, self.first_weights[number], drawn,
                     seed if seeds is None else seeds[number], c.ignore_index, c.align_corners, None, pixel_weight,
                 )  # fmt: skip
-            head = self.heads[number]
-            if head is None:
-                head = self._plan_head(number, c, logits, labels, own)
+            head = self.heads[number] or self._plan_head(number, c, logits, labels, own)
+            loss: Any
             if head.differentiable:
                 loss = differentiable(logits, (head, labels, own))
                 if return_stats:
                     loss, *by_class = loss
                     sums.append(ClassSums(*by_class))
             else:
-                loss, _, by_class = head.run(logits, labels, own)
-                if return_stats:
-                    sums.append(by_class)
+                result = head.run(logits, labels, own)
+                loss = result.loss
+                if result.sums is not None:
+                    sums.append(result.sums)
             total = loss if total is None else total + loss
         return (total, statistics(sums, histogram, self.looked)) if return_stats else total
 
@@ -207,7 +211,8 @@ class Plan:
     ) -> Head:
         traced, graph = self.backend.traced, logits.requires_grad and torch.is_grad_enabled()
         one_pass = _one_pass(c, logits.dtype, traced)
-        options = {"reduce": self.reduce, "gradient": one_pass and graph, "sums": self.return_stats}
+        options: dict[str, Any] = {"reduce": self.reduce, "gradient": one_pass and graph, "sums": self.return_stats}
+        run: Any
         if self.backend.planned_pass is None:
             run = partial(self.backend.run, **options)
         else:

@@ -88,8 +88,8 @@ def _poisoned(make):
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    """Scratch memory is allocated anew: poisoned, and seen by who watches memory. And so are plans, of tiles and settings
-    that a test may have changed."""
+    """Scratch memory is allocated anew: poisoned, and seen by who watches memory. So are plans, for tiles and settings
+    that a test has changed."""
     from pat_triton import plan
     from pat_triton.eager import room
 

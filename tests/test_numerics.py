@@ -256,7 +256,7 @@ def test_empty_batch(shape, reduction, path):
 @pytest.mark.parametrize("path", PATHS)
 def test_a_class_absent_from_an_image(path):
     """PAT's 1 / S would be 1 / 0; absent classes' balanced weights are 0, the others sum to their number."""
-    from pat_triton.weights import LabelCounts, EffectiveNumber, MaskSize
+    from pat_triton.weights import EffectiveNumber, LabelCounts, MaskSize
 
     sizes = torch.tensor([[3, 0, 5], [1, 0, 0]])
     census = LabelCounts(lambda: F.pad(sizes, (0, 1)), torch.zeros(2, 3, 3), 3)
@@ -271,7 +271,7 @@ def test_a_class_absent_from_an_image(path):
 
 def test_class_balanced_weights_on_pixel_counts():
     """Cityscapes' counts: the default spreads them, where the literature's 0.9999 gives equal weights."""
-    from pat_triton.weights import LabelCounts, EffectiveNumber
+    from pat_triton.weights import EffectiveNumber, LabelCounts
 
     counts = torch.tensor([2036416525, 386328286, 7463162, 5449152])
     census = LabelCounts(lambda: F.pad(counts[None], (0, 1)), torch.zeros(1, 1), 4, counts=counts)

@@ -13,13 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 import pat_triton
 from pat_triton import plan
+from pat_triton.adjustment import Variation
 from pat_triton.curves import Exponential, Focal
 from pat_triton.kernels.launch import Launch
-from pat_triton.weights import Pixel
+from pat_triton.weights import EffectiveNumber, Pixel
 
 TRITON = ("triton", GPU)
-# What a hit may ask torch for: memory (zeros are a memset), a view, BLV's draw, a second head's addition, and autograd's
-# own gradient of the loss.
+# What a hit may ask torch for: memory (zeros are a memset), BLV's draw, a second head's addition, and autograd's own
+# gradient of the loss.
 MEMORY = {"empty_like", "new_empty", "new_zeros", "ones_like", "detach"}
 
 
@@ -102,19 +103,24 @@ def test_one_launch_more_where_columns_come_in_blocks(launches):
         assert len(launches) <= 6
 
 
+def margins(c, i):
+    margin, scale = map(type, c.adjustment)
+    c.adjustment = margin(0.1 + i), scale(3.0 + i)
+
+
 SCHEDULES = {
     "loss_weight": (pat_triton.PATLoss, lambda c, i: setattr(c, "loss_weight", 0.5 + i)),
     "temperature": (pat_triton.PATLoss, lambda c, i: setattr(c, "curve", Exponential(5.0 + i, 0.1 * i))),
     "gamma": (pat_triton.FocalLoss, lambda c, i: setattr(c, "curve", Focal(3 - 0.2 * i))),
-    "sigma": (pat_triton.BLVLoss, lambda c, i: setattr(c, "adjustment", type(c.adjustment[0])(1.0 + i))),
-    "margin": (
-        pat_triton.LDAMLoss,
-        lambda c, i: setattr(c, "adjustment", (type(c.adjustment[0])(0.1 + i), type(c.adjustment[1])(3.0 + i))),
+    "sigma": (pat_triton.BLVLoss, lambda c, i: setattr(c, "adjustment", Variation(1.0 + i))),
+    "margin": (pat_triton.LDAMLoss, margins),
+    "beta": (
+        functools.partial(pat_triton.ClassBalancedLoss, beta=0.5),
+        lambda c, i: setattr(c, "weights", EffectiveNumber(0.9 + 0.01 * i)),
     ),
-    "beta": (functools.partial(pat_triton.ClassBalancedLoss, beta=0.5), lambda c, i: setattr(c, "weights", type(c.weights)(0.9 + 0.01 * i))),
     "weight": (pat_triton.CrossEntropyLoss, lambda c, i: setattr(c, "weight", [1.0 + i, *[1.0] * 6])),
     "counts": (pat_triton.BalancedSoftmaxLoss, lambda c, i: c.class_counts.add_(100 * i)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -31,6 +31,7 @@ class Chunk:
         self.inputs, self.room = inputs, room
         self.classes = logits.shape[1]
         self.compute = compute_dtype(logits)
+        assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
         weights = tables[inputs.first : inputs.first + len(logits)]
         self.weights = _aside(_aside(weights, 0.0), math.nan)

@@ -1,6 +1,6 @@
 """The kernels as ``pat_triton.backends.Backend``: what is launched is worked out once for a kind of call."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -30,7 +30,7 @@ T = TypeVar("T")
 plans = Cache(256)
 
 
-def _planned(what: str, tensors: tuple[Tensor | None, ...], rest: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+def _planned(what: str, tensors: tuple[Tensor | None, ...], rest: tuple[Any, ...], make: Callable[[], T]) -> T:
     """``make()``, made once for tensors of a kind."""
     kind = kinds(tensors)
     return make() if kind is None else plans.of((what, kind, rest), make)
@@ -73,7 +73,7 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
         compute = tl.float64 if compute_dtype(logits) == torch.float64 else tl.float32
         return Launch(
             predict_kernel, programs(labels, tile.PIXELS), logits.device,
-            Layout(None, None, None, None, p, z, None, None), how, shape,
+            Layout(prediction=p, logits=z), how, shape,
             L=logits.shape[1], COMPUTE=compute, **tile._asdict(),
         )  # fmt: skip
 

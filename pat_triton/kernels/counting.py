@@ -18,7 +18,6 @@ from .rescale import rescale_kernel
 from .tables import tables_kernel
 from .views import strides_over_pixels
 
-
 # Elements; partial sums begin where many can be read at once.
 ROOM = 16
 
@@ -86,7 +85,7 @@ class Confusion:
         self.shape, self.device = (classes + 2, classes), target.device
         grid, (y, p) = strides_over_pixels(target, prediction, rank=target.ndim - 1)
         bins = triton.next_power_of_2((classes + 2) * classes)
-        layout = Layout(y, None, None, None, p, None, None, None)
+        layout = Layout(y, prediction=p)
         self.launch = Launch(
             confusion_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, layout, grid, ignore_index,
             L=classes, BINS=bins if bins <= tiles.CONFUSION_BINS else None, PIXELS=tiles.HISTOGRAM_PIXELS,

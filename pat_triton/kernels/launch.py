@@ -15,7 +15,6 @@ from torch import Tensor
 
 from .. import private
 
-
 HOOKS = private.launch_hooks()
 
 

@@ -20,10 +20,13 @@ from .views import offsets, rows, tile
 @triton.jit(do_not_specialize=["room", "first_weights", "ignore_index"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables, seed, offset,
-    sigma, parameters, strides, held, resize, shape, room, first_weights, ignore_index, L: tl.constexpr, CURVE: tl.constexpr,
-    DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
+    sigma, parameters, strides, held, resize, shape, room, first_weights, ignore_index,
+    L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr,
+    PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
-    """Pointers, then numbers of the call, then what its kind fixes: ``strides`` of each pointer over ``shape``."""
+    """Pointers, then numbers of the call, then what its kind fixes: ``strides`` of each pointer over ``shape``, which
+    rows of the tables are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums:
+    the first element of theirs."""
     tables = Tables(tables, held.scale, held.offset, held.margin, held.variation)
     noise = Noise(seed, offset, sigma)
     b, pixel, inside = tile(shape, PIXELS, VECTOR)

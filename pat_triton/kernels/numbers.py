@@ -7,7 +7,7 @@ import triton.language as tl
 @triton.jit
 def double(pair, DTYPE: tl.constexpr):
     """The number of a pair."""
-    if DTYPE == tl.float64:
+    if tl.float64 == DTYPE:
         return tl.full([], pair[0], DTYPE) + tl.full([], pair[1], DTYPE)
     else:
         return tl.full([], pair[0], DTYPE)

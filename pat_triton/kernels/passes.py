@@ -31,15 +31,15 @@ class Layout(NamedTuple):
     begins, unless a constant of the outer tuple comes after.
     """
 
-    target: Strides | None
-    pixel_weight: Strides | None
-    grad_output: Strides | None
-    loss_map: Strides | None
-    prediction: Strides | None
-    logits: Strides | None
-    gradient: Strides | None
-    pulls: Strides | None
-    last: None = None
+    target: Strides | None = None
+    pixel_weight: Strides | None = None
+    grad_output: Strides | None = None
+    loss_map: Strides | None = None
+    prediction: Strides | None = None
+    logits: Strides | None = None
+    gradient: Strides | None = None
+    pulls: Strides | None = None
+    last: Any = None
 
 
 class Held(NamedTuple):
@@ -79,9 +79,7 @@ class Pass:
         self.room: int | None = None
         self.kernels: Kernels | None = None
 
-    def __call__(
-        self, logits: Tensor, target: Tensor, inputs: LossInputs, grad_output: Tensor | None = None
-    ) -> Result:
+    def __call__(self, logits: Tensor, target: Tensor, inputs: LossInputs, grad_output: Tensor | None = None) -> Result:
         numbers, tables = self.numbers, inputs.tables
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
@@ -155,7 +153,7 @@ def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, w
 
 
 class Arguments(NamedTuple):
-    """Tensors of a call and of its outputs, for their strides."""
+    """Tensors of a call and of its outputs, for their strides; those of the target's size first."""
 
     target: Tensor
     pixel_weight: Tensor | None
@@ -164,11 +162,6 @@ class Arguments(NamedTuple):
     prediction: Tensor | None
     logits: Tensor
     gradient: Tensor | None
-
-    @property
-    def by_pixel(self) -> tuple[Tensor | None, ...]:
-        """Of the target's size."""
-        return self[:5]
 
 
 class Kernels(NamedTuple):
@@ -221,19 +214,19 @@ def _layout(t: Arguments, how: Resize | None) -> tuple[tuple[int, int, int], Lay
     """Of the loss kernel, and its pixel grid."""
     if how is None:
         shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)
-        return shape, Layout(*strides, None)
-    shape, strides = strides_over_pixels(*t.by_pixel, rank=2)
+        return shape, Layout(*strides)
+    shape, strides = strides_over_pixels(*t[:5], rank=2)
     _, (logits,) = strides_over_pixels(t.logits, rank=2, merge=False)
-    return shape, Layout(*strides, logits, None, _strides_of_pulls(t.target))
+    return shape, Layout(*strides[:5], logits, pulls=_strides_of_pulls(t.target))
 
 
 def _resized_layout(t: Arguments, whole: bool) -> Layout:
     """Of the upsample kernel, for whole columns or for blocks of their gradient."""
     if whole:
-        return Layout(*strides_over_pixels(*t, rank=2, merge=False)[1], None)
-    _, strides = strides_over_pixels(t.target, None, None, None, None, rank=2, merge=False)
-    _, of_logits = strides_over_pixels(t.logits, t.gradient, rank=2, merge=False)
-    return Layout(*strides, *of_logits, _strides_of_pulls(t.target))
+        return Layout(*strides_over_pixels(*t, rank=2, merge=False)[1])
+    _, (target,) = strides_over_pixels(t.target, rank=2, merge=False)
+    _, (logits, gradient) = strides_over_pixels(t.logits, t.gradient, rank=2, merge=False)
+    return Layout(target, logits=logits, gradient=gradient, pulls=_strides_of_pulls(t.target))
 
 
 def _strides_of_pulls(target: Tensor) -> Strides:
@@ -251,7 +244,7 @@ class SumsByClass:
         shape, (y, p, m) = strides_over_pixels(t.target, t.prediction, t.loss_map, rank=t.target.ndim - 1)
         self.launch = Launch(
             tally_kernel, self.programs, t.target.device,
-            Layout(y, None, None, m, p, None, None, None), shape, ignore_index,
+            Layout(y, loss_map=m, prediction=p), shape, ignore_index,
             L=L, CLASSES=min(tiles.TALLY_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.TALLY_PIXELS,
         )  # fmt: skip
 

@@ -29,7 +29,7 @@ class Noise(NamedTuple):
 
 @triton.jit
 def label(at, inside, ignore_index, L: tl.constexpr):
-    """(y int32, is_class, ignored) of the labels at pointers ``at``, each [PIXELS]; y is -1 where the label is no class.
+    """(y int32, is_class, ignored) of the labels at pointers ``at``, [PIXELS]; y is -1 where the label is no class.
 
     Compared in int64: a 64-bit label must not wrap into a class.
     """

@@ -79,9 +79,7 @@ def load_flat(pointer, at, known):
 
 
 @triton.jit
-def read(
-    logits, strides, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr
-):
+def read(logits, strides, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
     """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
     known = (classes < L)[:, None] & inside[None, :]
     column = rows(strides, classes)

@@ -77,7 +77,9 @@ def upsample_kernel(
             z = tl.where(known, top + fy * rise, -float("inf"))
             a = adjust(z, classes, tables, noise, b, y * columns.size + x, own, first, L, DISTRIBUTION, CLASSES)
             if pulls is None:
-                w = tl.load(tables.pointer + (first_weights + b) * L + own, mask=is_class, other=float("nan")).to(COMPUTE)
+                w = tl.load(tables.pointer + (first_weights + b) * L + own, mask=is_class, other=float("nan")).to(
+                    COMPUTE
+                )
                 if pixel_weight is not None:
                     at = pixel_weight + pixel_of(strides.pixel_weight, b, y, x)
                     w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
