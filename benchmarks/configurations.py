@@ -16,7 +16,7 @@ from pat_triton.resize import resize
 from pat_triton.weights import MaskSize
 
 from .bounds import H200
-from .figures import figures, plan
+from .figures import figures
 from .machine_code import Code, compile_call
 from .sizes import DTYPES, HEIGHT, IMAGES, RATIO, WIDTH
 
@@ -82,8 +82,8 @@ def _held(L: int, dtype: str) -> bool:
     return tiles.upsample_tile(L, how.columns, plain=True, wide=dtype == "fp64").CLASSES >= L
 
 
-def compiled(configuration: Configuration) -> list[Code]:
-    """Every launch of a loss and its backward, in order."""
+def compiled(configuration: Configuration) -> list[Code | None]:
+    """Every launch of a loss and its backward, in order; None for those that read no logits."""
     c = configuration
     logits, labels = c.tensors()
     criterion = SegmentationLoss(
@@ -91,7 +91,7 @@ def compiled(configuration: Configuration) -> list[Code]:
         ignore_index=255 if labels.dtype == torch.uint8 else -1, gradient=c.gradient,  # type: ignore[arg-type]
     )  # fmt: skip
     with mock.patch("pat_triton.plan.route", return_value=backend):
-        return compile_call(c.target, lambda: criterion(logits, labels).backward())
+        return compile_call(c.target, lambda: criterion(logits, labels).backward(), reading="logits")
 
 
 def rows(configuration: Configuration) -> list[dict[str, Any]]:
@@ -99,4 +99,4 @@ def rows(configuration: Configuration) -> list[dict[str, Any]]:
     codes = compiled(configuration)
     logits, labels = configuration.tensors()
     described = dataclasses.asdict(configuration) | {"launches": len(codes)}
-    return [described | figures(code, configuration.target, logits, labels) for code in codes if plan(code)]
+    return [described | figures(code, configuration.target, logits, labels) for code in codes if code]

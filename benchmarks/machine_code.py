@@ -73,11 +73,15 @@ class _Driver:
         return 0
 
 
-def compile_call(target: str, call: Callable[[], object]) -> list[Code]:
-    """Each kernel that ``call``, on meta tensors, would launch."""
-    made: list[Code] = []
+def compile_call(target: str, call: Callable[[], object], reading: str = "") -> list[Code | None]:
+    """Each kernel that ``call``, on meta tensors, would launch. reading: compile only those that have an argument of
+    this name; None stands for the others."""
+    made: list[Code | None] = []
 
     def compile_only(launch: Launch, pointers: Sequence[torch.Tensor | None], *numbers: Any) -> None:
+        if reading and reading not in launch.kernel.arg_names:
+            made.append(None)
+            return
         args, programs, options = (*pointers, *numbers, *launch.fixed), launch.programs, launch.constants
         compiled = launch.kernel.warmup(*args, grid=(programs,), **options)
         made.append(_read(target, launch.kernel, compiled, args, programs, options))

@@ -19,6 +19,7 @@ from benchmarks import machine_code
 from benchmarks.bounds import H200
 from benchmarks.configurations import matrix, rows
 from benchmarks.machine_code import compile_call
+from pat_triton import PATLoss
 from pat_triton.adjustment import Noise
 from pat_triton.curves import CURVES, Exponential
 from pat_triton.inputs import LossInputs
@@ -47,14 +48,72 @@ def inputs(curve, adjustment, L, compute=torch.float32):
     return LossInputs(curve, tables, rows, len(rows), noise, seed, 255)
 
 
+PLACED = {"i32": int, "i64": int, "fp32": float, "u1": bool}
+POINTED = {
+    "*fp32": torch.float32, "*fp64": torch.float64, "*bf16": torch.bfloat16, "*fp16": torch.float16,
+    "*i64": torch.int64, "*i32": torch.int32, "*i16": torch.int16, "*u8": torch.uint8,
+}  # fmt: skip
+
+
+def misplaced(names, source, arguments):
+    """What does not fit of the arguments that a launch hands to machine code, in order, against what was compiled:
+    each one's type, what was compiled in of it, and what was assumed to be divisible by 16. Of ``names``, those of
+    the kernel's parameters, the last have no argument: they were compiled in."""
+    wrong = []
+
+    def compare(value, kind, path):
+        if kind == "constexpr":
+            constant = source.constants[path]
+            if value != constant:
+                wrong.append(f"{path}: {value!r} for {constant!r}, which was compiled in")
+        elif isinstance(kind, tuple):
+            if not isinstance(value, tuple) or len(value) != len(kind):
+                wrong.append(f"{path}: {value!r} for {kind}")
+                return
+            for i, (part, of) in enumerate(zip(value, kind, strict=True)):
+                compare(part, of, (*path, i))
+        elif kind in POINTED:
+            if not isinstance(value, torch.Tensor) or value.dtype != POINTED[kind]:
+                wrong.append(f"{path}: {value!r} for a pointer {kind}")
+            elif _by_16(path) and value.storage_offset() * value.itemsize % 16:
+                wrong.append(f"{path}: a pointer that is not divisible by 16")
+        elif type(value) is not PLACED[kind] or (_by_16(path) and value % 16):
+            wrong.append(f"{path}: {value!r} for {kind} {source.attrs.get(path)}")
+
+    def _by_16(path):
+        return ["tt.divisibility", 16] in source.attrs.get(path, [])
+
+    for i, (name, value) in enumerate(zip(names, arguments, strict=False)):
+        compare(value, source.signature[name], (i,))
+    wrong += [f"{name}: no argument" for name in names[len(arguments) :] if source.signature[name] != "constexpr"]
+    return wrong
+
+
+read = machine_code._read
+
+
+def read_placed(target, kernel, compiled, arguments, *rest):
+    wrong = misplaced(kernel.arg_names, compiled.src, arguments)
+    assert not wrong, f"{kernel.__name__}: {wrong}"
+    return read(target, kernel, compiled, arguments, *rest)
+
+
 def emit(target, call, **what):
-    for code in compile_call(target, call):
+    with mock.patch.object(machine_code, "_read", read_placed):
+        made = compile_call(target, call)
+    for code in made:
         print(json.dumps({"target": target, **what, **dataclasses.asdict(code)}), flush=True)
 
 
 def emit_spills(target, call, **what):
     """Of each kernel only its name and its spills."""
-    with mock.patch.object(machine_code, "_read", lambda _, kernel, compiled, *__: (kernel, compiled.asm)):
+
+    def asm(_, kernel, compiled, arguments, *__):
+        wrong = misplaced(kernel.arg_names, compiled.src, arguments)
+        assert not wrong, f"{kernel.__name__}: {wrong}"
+        return kernel, compiled.asm
+
+    with mock.patch.object(machine_code, "_read", asm):
         made = compile_call(target, call)
     for kernel, asm in made:
         print(json.dumps({"target": target, **what, "kernel": kernel.__name__, "spills": spills(asm)}), flush=True)
@@ -106,6 +165,8 @@ def main(target):
     resized(target, labels)
     evaluation(target, labels)
     weighted(target, labels)
+    if target == H200.target:
+        whole_calls(target)
 
 
 def resized(target, labels):
@@ -154,6 +215,23 @@ def weighted(target, labels):
             p = inputs(Exponential(), "none", L)._replace(pixel_weight=factors)
             what = {"L": L, "plan": f"weighted {'x'.join(map(str, size))}"}
             emit(target, lambda z=logits, p=p: backend.run(z, labels, p, gradient=True), **what)
+
+
+def whole_calls(target):
+    """Every loss with its histogram, tables, sum and factor, and two heads of one batch."""
+    from cases import LOSSES
+
+    kept = mock.patch("pat_triton.plan.route", return_value=backend)
+    y = torch.empty(2, 16, 32, dtype=torch.uint8, device="meta")
+    for row in LOSSES:
+        criterion = row.values[0].ours(("triton", torch.device("meta")))
+        heads = [torch.empty(2, 7, *size, device="meta", requires_grad=True) for size in ((16, 32), (8, 16))]
+        for logits in (*heads, heads):
+            with kept:
+                emit_spills(target, lambda z=logits, c=criterion: c(z, y).backward(), whole=row.id)
+    sizes = torch.empty(2, 7, dtype=torch.int32, device="meta")
+    with kept:
+        emit_spills(target, lambda: PATLoss()(heads[0], y, mask_sizes=sizes).backward(), whole="mask_sizes")
 
 
 if __name__ == "__main__":

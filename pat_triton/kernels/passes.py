@@ -217,7 +217,7 @@ def _layout(t: Arguments, how: Resize | None) -> tuple[tuple[int, int, int], Lay
         return shape, Layout(*strides)
     shape, strides = strides_over_pixels(*t[:5], rank=2)
     _, (logits,) = strides_over_pixels(t.logits, rank=2, merge=False)
-    return shape, Layout(*strides[:5], logits, pulls=_strides_of_pulls(t.target))
+    return shape, Layout(*strides)._replace(logits=logits, pulls=_strides_of_pulls(t.target))
 
 
 def _resized_layout(t: Arguments, whole: bool) -> Layout:
