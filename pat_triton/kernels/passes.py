@@ -205,7 +205,7 @@ def plan_kernels(t: Arguments, inputs: LossInputs, cut: Tiling, room: int) -> Ke
             loss_kernel, cut.programs, device, layout, held, how, shape, room, *fixed, **constants, **cut.loss._asdict()
         )
     launches = [launch for launch in (loss, *upsample) if launch is not None]
-    total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=16, BLOCK=tiles.TOTAL_PARTIALS)
+    total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
     sums = None if t.prediction is None else SumsByClass(t, inputs.ignore_index)
     return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 
