@@ -125,6 +125,6 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where or 'record'}: got fields {sorted(value)}, expected {sorted(types)}")
         return kind(**{name: _parse(types[name], item, f"{where}.{name}".lstrip(".")) for name, item in value.items()})
     plain = (int, float) if kind is float else get_origin(kind) or kind
-    if isinstance(value, bool) or not isinstance(value, plain):
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, plain):
         raise ValueError(f"{where or 'record'}: got {value!r}, expected {getattr(kind, '__name__', kind)}")
     return value

@@ -48,14 +48,15 @@ class Differentiable(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, call: Call) -> Any:
         head, target, inputs = call
         loss, gradient, sums = head.run(logits, target, inputs)
-        ctx.call = call
+        ctx.head = head
         if head.one_pass:
             # The gradient of one pass is handed on by the backward that takes it, to be added up without a copy. The
             # loss is saved for its history, the logits', which nothing keeps alive.
             ctx.gradient = gradient
             ctx.save_for_backward(loss)
         else:
-            # What is the caller's is saved, although the call has it: autograd then sees if it is changed meanwhile.
+            ctx.inputs = inputs
+            # What is the caller's is saved, although the inputs have it: autograd then sees if it is changed meanwhile.
             ctx.save_for_backward(logits, target, inputs.pixel_weight)
         if sums is None:
             return loss
@@ -80,7 +81,7 @@ differentiable: Callable[..., tuple[Tensor, ...]] = private.apply_of(Differentia
 
 
 def _gradient(ctx: Any, factor: Tensor) -> Tensor:
-    head, _, inputs = ctx.call
+    head = ctx.head
     batched = private.is_batched(factor)
     if head.one_pass:
         gradient = ctx.gradient
@@ -102,7 +103,7 @@ def _gradient(ctx: Any, factor: Tensor) -> Tensor:
             "gradient='one_pass', or take them one by one"
         )
     logits, target, _ = ctx.saved_tensors
-    made = head.backend.run(logits, target, inputs, grad_output=factor).gradient
+    made = head.backend.run(logits, target, ctx.inputs, grad_output=factor).gradient
     assert made is not None
     return made
 

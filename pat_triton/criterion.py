@@ -11,7 +11,7 @@ from . import checks
 from .adjustment import Adjustment
 from .curves import CrossEntropy, Curve
 from .options import BUFFERS, CHECKS, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
-from .plan import Arguments, Parts, call
+from .plan import Parts, call
 from .statistics import Statistics
 from .weights import Pixel, Rule
 
@@ -186,7 +186,7 @@ class SegmentationLoss(nn.Module):
                 loss, but is labelled.
         """
         heads, factors = checks.heads(logits, weights)
-        return call(self, Arguments(heads, factors, target, return_stats, mask_sizes, pixel_weight))
+        return call(self, heads, factors, target, return_stats, mask_sizes, pixel_weight)
 
     def extra_repr(self) -> str:
         parts: list[Any] = [self.curve, *self.adjustment, self.weights]

@@ -6,6 +6,7 @@ class // 4): the four words serve four neighbouring classes, words (0, 1) and (2
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,9 +20,10 @@ KEY_0, KEY_1 = 0x9E3779B9, 0xBB67AE85
 Key = tuple[int, int] | tuple[Tensor, ...]
 
 
-def draw_seed(device: torch.device, keys: int = 1) -> Tensor:
-    """Two words for each key from torch's generator of that device: int64 (2 * keys,), each in [0, 2 ** 32)."""
-    return torch.randint(0, 1 << 32, (2 * keys,), device=device)
+def seeds(device: torch.device, keys: int = 1) -> Callable[[], Tensor]:
+    """Draws, when called, two words for each key from torch's generator of that device: int64 (2 * keys,), each in
+    [0, 2 ** 32)."""
+    return partial(torch.randint, 0, 1 << 32, (2 * keys,), device=device)
 
 
 def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:

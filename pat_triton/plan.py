@@ -42,10 +42,9 @@ def forget() -> None:
 
 
 class Arguments(NamedTuple):
-    """Of one call, beside the criterion; heads: one or several logits, factors: of the loss of each."""
+    """Of one call, what its kind depends on."""
 
     heads: Sequence[Tensor]
-    factors: Sequence[float]
     target: Tensor
     return_stats: bool
     mask_sizes: Tensor | None
@@ -83,27 +82,27 @@ def _sorted(c: "SegmentationLoss") -> Parts:
     return Parts(training, _ways.setdefault(options, object()), Amounts(*pairs), amounts.variation)
 
 
-def call(c: "SegmentationLoss", given: Arguments) -> Any:
+def call(
+    c: "SegmentationLoss", heads: Sequence[Tensor], factors: Sequence[float], target: Tensor, return_stats: bool,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None,
+) -> Any:  # fmt: skip
     """The loss, and its ``Statistics`` where they are asked for, by the plan of this kind of call; where there is none
-    it is made, and the arguments are checked."""
-    if torch.compiler.is_compiling():
-        return Plan(c, given)(c, given)
-    parts, buffers = c.parts, c._buffers
-    if parts is None or parts.training != c.training:  # options or mode have changed
-        parts = c.__dict__["parts"] = _sorted(c)
-    heads, _, target, return_stats, mask_sizes, pixel_weight = given
-    tensors = None
-    if parts.way is not None and not private.in_transform() and not private.in_forward_mode():
-        tensors = kinds((*heads, target, buffers["weight"], buffers["class_counts"], mask_sizes, pixel_weight))
-    if tensors is None or target is None or return_stats.__class__ is not bool:
-        return Plan(c, given)(c, given)
-    key = parts.way, len(heads), return_stats, private.validate(), torch.is_grad_enabled(), tensors
-    plan = plans.get(key)
+    it is made, and the arguments are checked. heads: one or several logits; factors: of the loss of each."""
+    key, parts, buffers = None, c.parts, c._buffers
+    if not torch.compiler.is_compiling():
+        if parts is None or parts.training != c.training:  # options or mode have changed
+            parts = c.__dict__["parts"] = _sorted(c)
+        modes = private.modes()
+        if parts.way is not None and modes is not None and target is not None and return_stats.__class__ is bool:
+            tensors = kinds((*heads, target, buffers["weight"], buffers["class_counts"], mask_sizes, pixel_weight))
+            if tensors is not None:
+                key = parts.way, len(heads), return_stats, modes, tensors
+    plan = None if key is None else plans.get(key)
     if plan is None:
-        plan = Plan(c, given)
-        if not plan.backend.traced:
+        plan = Plan(c, Arguments(heads, target, return_stats, mask_sizes, pixel_weight))
+        if key is not None and not plan.backend.traced:
             plans.put(key, plan)
-    return plan(c, given)
+    return plan(c, heads, factors, target, mask_sizes, pixel_weight)
 
 
 class Plan:
@@ -141,6 +140,7 @@ class Plan:
         counts, heads = c.class_counts, len(given.heads)
         self.rows = description.rows
         self.first_weights = [len(self.rows) + number * self.images for number in range(heads)]
+        self.draw_seeds = noise.seeds(labels.device, heads)
         drawn, passes = noise_of(amounts.variation, self.classes), []
         for number, logits in enumerate(given.heads):
             inputs = LossInputs(
@@ -156,8 +156,11 @@ class Plan:
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
 
-    def __call__(self, c: "SegmentationLoss", given: Arguments) -> Any:
-        heads, factors, labels, return_stats, mask_sizes, pixel_weight = given
+    def __call__(
+        self, c: "SegmentationLoss", heads: Sequence[Tensor], factors: Sequence[float], labels: Tensor,
+        mask_sizes: Tensor | None, pixel_weight: Tensor | None,
+    ) -> Any:  # fmt: skip
+        return_stats = self.return_stats
         if self.target_has_channel:
             labels = labels.squeeze(1)
         if self.weight_has_channel and pixel_weight is not None:
@@ -165,7 +168,7 @@ class Plan:
         histogram: Any = None
         inputs: list[LossInputs] | None = None
         if self.tables is None:
-            histogram, inputs = self._inputs_by_torch(c, given, labels, pixel_weight)
+            histogram, inputs = self._inputs_by_torch(c, heads, factors, labels, mask_sizes, pixel_weight)
         else:
             if self.counted:
                 histogram = self.histogram(labels)
@@ -179,7 +182,7 @@ class Plan:
             )
             drawn, seed, seeds = parts.variation, None, None
             if drawn is not None:
-                drawn, seed = noise_of(drawn, self.classes), noise.draw_seed(labels.device, n)
+                drawn, seed = noise_of(drawn, self.classes), self.draw_seeds()
                 seeds = None if n == 1 else seed.split(2)  # which costs as much as the draw
         total: Any = None
         sums: list[ClassSums] = []
@@ -221,20 +224,21 @@ class Plan:
         return made
 
     def _inputs_by_torch(
-        self, c: "SegmentationLoss", given: Arguments, labels: Tensor, pixel_weight: Tensor | None
-    ) -> tuple[Tensor | None, list[LossInputs]]:
-        counts = self._counts(c, labels, given.mask_sizes)
+        self, c: "SegmentationLoss", heads: Sequence[Tensor], factors: Sequence[float], labels: Tensor,
+        mask_sizes: Tensor | None, pixel_weight: Tensor | None,
+    ) -> tuple[Tensor | None, list[LossInputs]]:  # fmt: skip
+        counts = self._counts(c, labels, mask_sizes)
         if self.looked and not self.backend.traced:
             counts.look(c.ignore_index)
         tables = combine(c.adjustment, counts.counts) if c.adjustment else Tables()
         tables = tables if c.training else tables.without_noise()
-        seeds: Sequence[Tensor | None] = [None] * len(given.heads)
+        seeds: Sequence[Tensor | None] = [None] * len(heads)
         if tables.noise:
-            seeds = counts.from_rank_0(noise.draw_seed(labels.device, len(given.heads))).split(2)
+            seeds = counts.from_rank_0(noise.seeds(labels.device, len(heads))()).split(2)
         scale = c.loss_weight * (counts.world_size if self.reduce else 1)
         inputs = [
             self._inputs(c, counts, tables, factor * scale, head, seed, pixel_weight)
-            for head, factor, seed in zip(given.heads, given.factors, seeds, strict=True)
+            for head, factor, seed in zip(heads, factors, seeds, strict=True)
         ]
         return counts.histogram if self.return_stats else None, inputs
 

@@ -64,10 +64,13 @@ _VALIDATE = os.environ.encodekey("PAT_TRITON_VALIDATE")  # type: ignore[attr-def
 _environment = os.environ._data  # type: ignore[attr-defined]
 
 
-def validate() -> Any:
-    """The environment's PAT_TRITON_VALIDATE as it is held, None without; ``os.environ.get`` encodes the name and makes
-    an exception of its absence at every call."""
-    return _environment.get(_VALIDATE)
+def modes() -> tuple[Any, bool] | None:
+    """What a call's way depends on besides its arguments: the environment's PAT_TRITON_VALIDATE as it is held (
+    ``os.environ.get`` encodes the name and makes an exception of its absence at every call), and whether gradients are
+    recorded. None where a transform or forward-mode differentiation is active."""
+    if in_transform() or forward_ad._current_level >= 0:
+        return None
+    return _environment.get(_VALIDATE), torch.is_grad_enabled()
 
 
 # triton --------------------------------------------------------------------------------------------------------------
@@ -107,10 +110,10 @@ def launch_hooks() -> Any:
     return knobs.runtime
 
 
-def are_watched(hooks: Any) -> bool:
+def are_watched(hooks: Any) -> Any:
     """Whether a profiler has hooks on launches, which only the public way calls: chains of them from Triton 3.5 on,
     before that one or None."""
     try:
-        return bool(hooks.launch_enter_hook.calls or hooks.launch_exit_hook.calls)
+        return hooks.launch_enter_hook.calls or hooks.launch_exit_hook.calls
     except AttributeError:
         return hooks.launch_enter_hook is not None or hooks.launch_exit_hook is not None

@@ -167,7 +167,9 @@ def ignored(ignore_index: int, classes: int) -> None:
 
 def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:
     """Logits, one or several of one batch, and a weight for each."""
-    if not isinstance(logits, (list, tuple)):
+    if weights is None and logits.__class__ is Tensor:  # the usual case, without a look at the others
+        return [logits], [1.0]
+    if not isinstance(logits, list | tuple):
         if weights is not None:
             raise TypeError(f"weights: expected a list of logits to weigh, got logits of {type(logits).__name__}")
         return [logits], [1.0]
