@@ -4,7 +4,7 @@
 
 An adjustment is called with the pixel counts n_l, int64 (L,), of the batch or of the data set, and
 returns float64 ``Tables``. Several are combined by giving a tuple of them. Those of this file are data,
-``Amounts``, of which either ``tables`` here or a kernel makes the tables.
+``AdjustmentNumbers``, of which either ``tables`` here or a kernel makes the tables.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ ROWS = ("scale", "offset", "margin", "variation")
 Adjustment = Callable[[Tensor], Tables]
 
 
-class Amounts(NamedTuple):
+class AdjustmentNumbers(NamedTuple):
     """Adjustments as data, None where they change nothing: the scale of the logits; the factor of log n_l in the
     offset; the largest margin, the others falling as n_l ** (-1/4); and the distribution of the variation's noise,
     where "xavier" is still to be scaled by the number of classes."""
@@ -59,18 +59,18 @@ class Amounts(NamedTuple):
     margin: float | None = None
     variation: Noise | None = None
 
-    def and_then(self, other: "Amounts") -> "Amounts":
+    def and_then(self, other: "AdjustmentNumbers") -> "AdjustmentNumbers":
         """Scales multiply, offsets and margins add, one variation at most."""
         if self.variation and other.variation:
             raise ValueError("adjustment: expected at most one variation, got two")
-        return Amounts(
+        return AdjustmentNumbers(
             _join(float.__mul__, self.scale, other.scale),
             _join(float.__add__, self.offset, other.offset),
             _join(float.__add__, self.margin, other.margin),
             self.variation or other.variation,
         )
 
-    def without_noise(self) -> "Amounts":
+    def without_noise(self) -> "AdjustmentNumbers":
         return self._replace(variation=None)
 
     @property
@@ -90,7 +90,7 @@ def noise_of(variation: Noise | None, classes: int) -> Noise | None:
     return Noise("gaussian", variation.sigma * math.sqrt(1 / classes))
 
 
-def tables(amounts: Amounts, counts: Tensor) -> Tables:
+def tables(amounts: AdjustmentNumbers, counts: Tensor) -> Tables:
     """The float64 tables of classes that occur so often, int64 (L,)."""
     n = statistics(counts)
     at_least_one = n.clamp(min=1)
@@ -113,7 +113,7 @@ def tables(amounts: Amounts, counts: Tensor) -> Tables:
 class Described:
     """An adjustment that is data."""
 
-    amounts: Amounts
+    amounts: AdjustmentNumbers
 
     def __call__(self, counts: Tensor) -> Tables:
         return tables(self.amounts, counts)
@@ -129,15 +129,15 @@ class Scale(Described):
         positive("scale", self.scale)
 
     @property
-    def amounts(self) -> Amounts:  # type: ignore[override]
-        return Amounts(scale=float(self.scale))
+    def amounts(self) -> AdjustmentNumbers:  # type: ignore[override]
+        return AdjustmentNumbers(scale=float(self.scale))
 
 
 @dataclasses.dataclass(frozen=True)
 class LogPrior(Described):
     """offset = log n_l: balanced softmax (Ren et al. 2020, equation 4)."""
 
-    amounts = Amounts(offset=1.0)
+    amounts = AdjustmentNumbers(offset=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +150,8 @@ class Margin(Described):
         positive("max_margin", self.max_margin)
 
     @property
-    def amounts(self) -> Amounts:  # type: ignore[override]
-        return Amounts(margin=float(self.max_margin))
+    def amounts(self) -> AdjustmentNumbers:  # type: ignore[override]
+        return AdjustmentNumbers(margin=float(self.max_margin))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,16 +172,16 @@ class Variation(Described):
         known("distribution", self.distribution, self.DISTRIBUTIONS)
 
     @property
-    def amounts(self) -> Amounts:  # type: ignore[override]
-        return Amounts(variation=Noise(self.distribution, float(self.sigma)))
+    def amounts(self) -> AdjustmentNumbers:  # type: ignore[override]
+        return AdjustmentNumbers(variation=Noise(self.distribution, float(self.sigma)))
 
 
 DESCRIBED = (Scale, LogPrior, Margin, Variation)
 
 
-def described(adjustments: tuple[Adjustment, ...]) -> Amounts | None:
+def described(adjustments: tuple[Adjustment, ...]) -> AdjustmentNumbers | None:
     """All of them as data; None where one is not of this file, which may do anything."""
-    total = Amounts()
+    total = AdjustmentNumbers()
     for adjustment in adjustments:
         if type(adjustment) not in DESCRIBED:
             return None

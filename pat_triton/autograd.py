@@ -16,6 +16,12 @@ ONCE = (
     "and then differentiated (a gradient penalty?); leave the loss out of that term"
 )
 
+CHANGED = (
+    "pat_triton: with create_graph=True the loss (with gradient='recompute' the logits) may not be changed in place "
+    "before its gradient is taken, nor backward be called twice without retain_graph=True; for loss /= 2 write "
+    "loss = loss / 2"
+)
+
 
 class Head:
     """What a plan does with one of its logits. run: (logits, target, inputs) -> Result.
@@ -55,8 +61,8 @@ class Differentiable(torch.autograd.Function):
             ctx.gradient = gradient
             ctx.save_for_backward(loss)
         else:
-            ctx.inputs = inputs
-            # What is the caller's is saved, although the inputs have it: autograd then sees if it is changed meanwhile.
+            # What is the caller's is saved: autograd then sees if it is changed meanwhile, and lets it go.
+            ctx.inputs = inputs._replace(pixel_weight=None)
             ctx.save_for_backward(logits, target, inputs.pixel_weight)
         if sums is None:
             return loss
@@ -70,7 +76,10 @@ class Differentiable(torch.autograd.Function):
             return None, None
         if not torch.is_grad_enabled():
             return _gradient(ctx, factor), None
-        tie = ctx.saved_tensors[0]  # what it is the gradient of, for a second derivative to find
+        try:
+            tie = ctx.saved_tensors[0]  # whose history is the logits', for a second derivative to find
+        except RuntimeError as error:
+            raise RuntimeError(CHANGED) from error
         with torch.no_grad():
             gradient = _gradient(ctx, factor)
         return _Once.apply(gradient, tie), None
@@ -85,13 +94,13 @@ def _gradient(ctx: Any, factor: Tensor) -> Tensor:
     batched = private.is_batched(factor)
     if head.one_pass:
         gradient = ctx.gradient
-        if batched or private.keeps_graph():  # only the last backward through a graph may write to what it kept
-            return times(gradient, factor)
         if gradient is None:
             raise RuntimeError(
                 "Trying to backward through the graph a second time, but the gradient was handed on the first time. "
                 "Specify retain_graph=True where backward is called before"
             )
+        if batched or private.keeps_graph():  # only the last backward through a graph may write to what it kept
+            return times(gradient, factor)
         ctx.gradient = None
         if factor.ndim:
             return gradient.mul_(factor.unsqueeze(1))
@@ -102,8 +111,9 @@ def _gradient(ctx: Any, factor: Tensor) -> Tensor:
             "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
             "gradient='one_pass', or take them one by one"
         )
-    logits, target, _ = ctx.saved_tensors
-    made = head.backend.run(logits, target, ctx.inputs, grad_output=factor).gradient
+    logits, target, pixel_weight = ctx.saved_tensors
+    inputs = ctx.inputs._replace(pixel_weight=pixel_weight)
+    made = head.backend.run(logits, target, inputs, grad_output=factor).gradient
     assert made is not None
     return made
 

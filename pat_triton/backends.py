@@ -18,8 +18,9 @@ class Backend(Protocol):
     """One way to execute: plain torch or the kernels, or operators that stand for them.
 
     traced: tensors may hold no numbers yet, and ``run`` is differentiable by itself.
-    planned_histogram, planned_tables, planned_pass, planned_rescale: make what counts labels, makes tables, runs and
-        rescales for calls of one kind, from tensors of that kind. planned_tables is None where torch makes them.
+    planned_rescale: makes what multiplies gradients of one kind by a scalar in place; free where it is 1.
+    planned_histogram, planned_tables, planned_pass: make what counts labels, makes tables and runs for calls of one
+        kind. All None where torch makes tables; then ``histogram`` and ``run`` do for every kind.
     """
 
     traced: bool
@@ -38,10 +39,6 @@ class Backend(Protocol):
     ) -> Result:  # fmt: skip
         """The loss, and with ``gradient`` its gradient, with ``sums`` its sums by class; with
         ``grad_output`` (a scalar, or of the target's shape) the gradient alone, times it."""
-        ...
-
-    def rescale(self, gradient: Tensor, factor: Tensor) -> None:
-        """Multiply in place by a scalar; free where it is 1."""
         ...
 
     def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:

@@ -99,6 +99,9 @@ class SegmentationLoss(nn.Module):
     sharding: Sharding
     weight: Tensor | None
     class_counts: Tensor | None
+    # Another object whenever an option was assigned, and what was last worked out from them.
+    options_state: object = None
+    sorted_options: Parts | None = None
 
     def __init__(
         self,
@@ -119,7 +122,6 @@ class SegmentationLoss(nn.Module):
         sharding: Sharding = "images",
     ) -> None:
         super().__init__()
-        self.parts: Parts | None = None
         self.register_buffer("weight", None)
         self.register_buffer("class_counts", None)
         options = locals()
@@ -130,7 +132,6 @@ class SegmentationLoss(nn.Module):
         """Options are checked, and tables copied, whenever they are assigned: in the constructor or between steps."""
         if name in CHECKS:
             value = CHECKS[name](name, value)
-            self.__dict__["parts"] = None
         elif name in _fixed(type(self)):  # type: ignore[arg-type]
             raise AttributeError(
                 f"{name}: fixed when a {type(self).__name__} is built; build another, or assign one of its parts, "
@@ -139,6 +140,12 @@ class SegmentationLoss(nn.Module):
         if name in BUFFERS and value is not None:
             value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
         super().__setattr__(name, value)
+        if name in CHECKS:  # once the value is there: another thread may be calling
+            self.__dict__["options_state"] = object()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and files: without what is worked out from the options."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("sorted_options", "options_state")}
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         """``.half()`` and ``.to(dtype)`` are for networks: class weights keep their digits."""

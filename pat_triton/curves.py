@@ -49,12 +49,16 @@ def register(curve: C, twin: Any = None) -> C:
     """Make a curve known by its name. ``twin``: its ``@triton.jit`` face ``(u, p, q, *parameters)`` for curves outside
     the package; without one the kernels refuse the curve, and backend="torch" takes it.
 
-    Raises ValueError if the name is taken by another class.
+    Raises ValueError if the name is taken by another class, or has another twin.
     """
     if CURVES.get(curve.name, curve) is not curve:
         raise ValueError(f"curve: the name {curve.name!r} is taken by {CURVES[curve.name].__qualname__}")
     CURVES[curve.name] = curve
     if twin is not None:
+        if TRITON_FNS.get(curve.name, twin) is not twin:
+            raise ValueError(
+                f"curve: {curve.name!r} has another Triton twin already; give the new one a name of its own"
+            )
         TRITON_FNS[curve.name] = twin
     return curve
 

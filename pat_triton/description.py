@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from . import adjustment, weights
-from .adjustment import Adjustment, Amounts
+from .adjustment import Adjustment, AdjustmentNumbers
 
 
 class Description(NamedTuple):
@@ -39,7 +39,7 @@ class Description(NamedTuple):
 
 def describe(
     rule: Any, adjustments: tuple[Adjustment, ...], *, mean: bool, weighted: bool, training: bool
-) -> tuple[Description, Amounts] | None:
+) -> tuple[Description, AdjustmentNumbers] | None:
     """None where a part is a callable of the user's, which may do anything. weighted: there are class weights."""
     amounts = adjustment.described(adjustments)
     if amounts is None or type(rule) not in weights.DESCRIBED:

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from .adjustment import Noise
 from .curves import Curve
+from .numbers import Pair
 
 
 class LossInputs(NamedTuple):
     """The three parts of a loss as numbers.
 
+    parameters: the curve's, as a kernel takes them (``numbers.pairs``).
     tables: rows of L numbers, one after the other, float64 or the compute dtype, which is float64 for float64 logits
         and otherwise float32. First the adjustment, what ``rows`` name of "scale", "offset", "margin" and
         "variation"; from row ``first`` on the weights, how much a labelled pixel of each image and class weighs.
@@ -24,6 +26,7 @@ class LossInputs(NamedTuple):
     """
 
     curve: Curve
+    parameters: tuple[Pair, ...]
     tables: Tensor | None
     rows: tuple[str, ...]
     first: int

@@ -15,10 +15,21 @@ Pair = tuple[float, float]
 def pair(number: float) -> Pair:
     """As a kernel takes it; ``pat_triton.kernels.numbers.double`` makes the number again."""
     high = ctypes.c_float(number).value
-    return high, number - high if high - high == 0 else 0.0
+    if high - high != 0:
+        raise ValueError(
+            f"backend: the kernels take factors up to 3.4e38, got {number:g} (loss_weight times a head's weight, over "
+            "what a mean divides by, or a parameter); choose backend='torch'"
+        )
+    return high, number - high
 
 
-class Amounts(NamedTuple):
+@lru_cache(maxsize=256)
+def pairs(numbers: tuple[float, ...]) -> tuple[Pair, ...]:
+    """``pair`` of each."""
+    return tuple(pair(number) for number in numbers)
+
+
+class TableNumbers(NamedTuple):
     """What tables are made of, None where a part has none: 1 - beta of the effective numbers (None for 1 / N), the
     factor of the logits, that of log n, and the largest margin."""
 

@@ -15,6 +15,7 @@ from .autograd import ONCE, times
 from .backends import Backend, choose
 from .curves import CURVES
 from .inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
+from .numbers import pairs
 
 Flat = tuple[Any, ...]
 
@@ -61,9 +62,6 @@ class Operators:
         loss, _, *by_class = torch.ops.pat_triton.loss(logits, target, *flat, reduce, gradient, sums)
         return Result(loss, None, ClassSums(*(n.detach() for n in by_class)) if sums else None)
 
-    def rescale(self, gradient: Tensor, factor: Tensor) -> None:
-        gradient.mul_(factor)
-
     def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
         return torch.ops.pat_triton.predict(logits, size, align_corners, self.backend)
 
@@ -87,8 +85,9 @@ def _inputs(
     parameters: list[float], ignore_index: int, align_corners: bool, backend: str,
 ) -> LossInputs:  # fmt: skip
     noise = Noise(distribution, sigma) if distribution else None
+    made = CURVES[curve](*parameters)
     return LossInputs(
-        CURVES[curve](*parameters), tables, tuple(rows), first, noise, seed, ignore_index, align_corners, offset,
+        made, pairs(made.parameters), tables, tuple(rows), first, noise, seed, ignore_index, align_corners, offset,
         pixel_weight, histogram,
     )  # fmt: skip
 

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from . import adjustment, checks, noise, private
-from .adjustment import Noise, Tables, combine, noise_of
+from . import checks, noise, private
+from .adjustment import AdjustmentNumbers, Noise, Tables, combine, noise_of
 from .autograd import Head, differentiable
 from .backends import forget_launches
+from .curves import Curve
 from .description import Description, describe
 from .inputs import ClassSums, LossInputs, compute_dtype
 from .kinds import Cache, kinds
-from .numbers import Amounts, pair
+from .numbers import Pair, TableNumbers, pair, pairs
 from .operators import route
 from .sharing import SharedLabelCounts, share
 from .statistics import statistics
@@ -54,23 +55,29 @@ class Arguments(NamedTuple):
 class Parts(NamedTuple):
     """A criterion's options, sorted: what decides a call's way, and the numbers that do not.
 
-    way: the same object for the same options; None where a part is the user's own, and says nothing of itself.
+    state: the module's ``options_state`` when they were sorted, and training its mode. way: the same object for the
+    same options; None where a part is the user's own, and says nothing of itself.
     """
 
+    state: object
     training: bool
     way: object | None
-    amounts: Amounts = Amounts()
+    curve: Curve
+    parameters: tuple[Pair, ...]
+    loss_weight: float
+    amounts: TableNumbers = TableNumbers()
     variation: Noise | None = None
 
 
-_ways: dict[Hashable, object] = {}
+_ways = Cache(128)
 
 
 def _sorted(c: "SegmentationLoss") -> Parts:
-    training = c.training
+    state, training = c.options_state, c.training  # before the options: another thread may be assigning one
+    # As for a mean with class weights: reduction and weights are in the key besides.
     described = describe(c.weights, c.adjustment, mean=True, weighted=True, training=training)
     if described is None or (c.process_group is not None and training):
-        return Parts(training, None)
+        return Parts(state, training, None, c.curve, (), c.loss_weight)
     description, amounts = described
     beta = getattr(c.weights, "beta", None)
     options = (
@@ -78,8 +85,9 @@ def _sorted(c: "SegmentationLoss") -> Parts:
         c.ignore_index, c.reduction, c.align_corners, c.backend, c.gradient, c.validate,
     )  # fmt: skip
     numbers = (None if beta is None else 1 - beta, amounts.scale, amounts.offset, amounts.margin)
-    pairs = (None if n is None else pair(n) for n in numbers)
-    return Parts(training, _ways.setdefault(options, object()), Amounts(*pairs), amounts.variation)
+    of_tables = TableNumbers(*(None if n is None else pair(n) for n in numbers))
+    parameters, way = pairs(c.curve.parameters), _ways.of(options, object)
+    return Parts(state, training, way, c.curve, parameters, c.loss_weight, of_tables, amounts.variation)
 
 
 def call(
@@ -88,10 +96,13 @@ def call(
 ) -> Any:  # fmt: skip
     """The loss, and its ``Statistics`` where they are asked for, by the plan of this kind of call; where there is none
     it is made, and the arguments are checked. heads: one or several logits; factors: of the loss of each."""
-    key, parts, buffers = None, c.parts, c._buffers
-    if not torch.compiler.is_compiling():
-        if parts is None or parts.training != c.training:  # options or mode have changed
-            parts = c.__dict__["parts"] = _sorted(c)
+    key: Hashable | None = None
+    parts, buffers = c.sorted_options, c._buffers
+    if torch.compiler.is_compiling():
+        parts = Parts(None, c.training, None, c.curve, (), c.loss_weight)
+    else:
+        if parts is None or parts.state is not c.options_state or parts.training != c.training:
+            parts = c.__dict__["sorted_options"] = _sorted(c)
         modes = private.modes()
         if parts.way is not None and modes is not None and target is not None and return_stats.__class__ is bool:
             tensors = kinds((*heads, target, buffers["weight"], buffers["class_counts"], mask_sizes, pixel_weight))
@@ -100,9 +111,9 @@ def call(
     plan = None if key is None else plans.get(key)
     if plan is None:
         plan = Plan(c, Arguments(heads, target, return_stats, mask_sizes, pixel_weight))
-        if key is not None and not plan.backend.traced:
+        if key is not None and not plan.backend.traced and not private.is_faking():
             plans.put(key, plan)
-    return plan(c, heads, factors, target, mask_sizes, pixel_weight)
+    return plan(c, parts, heads, factors, target, mask_sizes, pixel_weight)
 
 
 class Plan:
@@ -112,7 +123,7 @@ class Plan:
     """
 
     def __init__(self, c: "SegmentationLoss", given: Arguments) -> None:
-        labels, pixel_weight = check(c, given)
+        labels, pixel_weight = checks.call(c, *given)
         first = given.heads[0]
         self.backend = route(c.backend, first)
         self.target_has_channel = labels.ndim != given.target.ndim
@@ -120,6 +131,7 @@ class Plan:
         self.return_stats = given.return_stats
         self.looked = checks.looks_at_labels(labels.device, c.validate)
         self.images, self.classes = first.shape[:2]
+        self.ignore_index, self.align_corners = c.ignore_index, c.align_corners
         self.reduce, self.mean = c.reduction != "none", c.reduction == "mean"
         self.heads: list[Head | None] = [None] * len(given.heads)
         self.shared = c.process_group is not None and c.training
@@ -131,7 +143,7 @@ class Plan:
             self._plan_tables(c, *described, labels, given)
 
     def _plan_tables(
-        self, c: "SegmentationLoss", description: Description, amounts: adjustment.Amounts, labels: Tensor,
+        self, c: "SegmentationLoss", description: Description, amounts: AdjustmentNumbers, labels: Tensor,
         given: Arguments,
     ) -> None:  # fmt: skip
         """By a kernel, from the histogram, the buffers and the numbers of a call."""
@@ -144,7 +156,15 @@ class Plan:
         drawn, passes = noise_of(amounts.variation, self.classes), []
         for number, logits in enumerate(given.heads):
             inputs = LossInputs(
-                c.curve, None, self.rows, self.first_weights[number], drawn, None, c.ignore_index, c.align_corners
+                c.curve,
+                pairs(c.curve.parameters),
+                None,
+                self.rows,
+                self.first_weights[number],
+                drawn,
+                None,
+                c.ignore_index,
+                c.align_corners,
             )
             passes.append(self._plan_head(number, c, logits, labels, inputs).run)
         self.counted = self.return_stats or self.looked or description.counts_labels(counts is not None)
@@ -157,7 +177,7 @@ class Plan:
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
 
     def __call__(
-        self, c: "SegmentationLoss", heads: Sequence[Tensor], factors: Sequence[float], labels: Tensor,
+        self, c: "SegmentationLoss", parts: Parts, heads: Sequence[Tensor], factors: Sequence[float], labels: Tensor,
         mask_sizes: Tensor | None, pixel_weight: Tensor | None,
     ) -> Any:  # fmt: skip
         return_stats = self.return_stats
@@ -173,12 +193,11 @@ class Plan:
             if self.counted:
                 histogram = self.histogram(labels)
             if self.looked:
-                look(histogram, labels, c.ignore_index, mask_sizes)
-            parts, buffers, factor, n = c.parts, c._buffers, c.loss_weight / self.divide_by, len(heads)
-            assert parts is not None
-            pairs = (pair(factor * factors[0]),) if n == 1 else tuple([pair(factor * own) for own in factors])
+                checks.counts_of_call(histogram, labels, self.ignore_index, mask_sizes)
+            buffers, factor, n = c._buffers, parts.loss_weight / self.divide_by, len(heads)
+            of_heads = (pair(factor * factors[0]),) if n == 1 else tuple([pair(factor * own) for own in factors])
             tables = self.tables(
-                histogram, buffers["class_counts"], buffers["weight"], mask_sizes, pairs, parts.amounts
+                histogram, buffers["class_counts"], buffers["weight"], mask_sizes, of_heads, parts.amounts
             )
             drawn, seed, seeds = parts.variation, None, None
             if drawn is not None:
@@ -191,8 +210,8 @@ class Plan:
                 own = inputs[number]
             else:
                 own = LossInputs(
-                    c.curve, tables, self.rows, self.first_weights[number], drawn,
-                    seed if seeds is None else seeds[number], c.ignore_index, c.align_corners, None, pixel_weight,
+                    parts.curve, parts.parameters, tables, self.rows, self.first_weights[number], drawn,
+                    seed if seeds is None else seeds[number], self.ignore_index, self.align_corners, None, pixel_weight,
                 )  # fmt: skip
             head = self.heads[number] or self._plan_head(number, c, logits, labels, own)
             loss: Any
@@ -216,10 +235,10 @@ class Plan:
         one_pass = _one_pass(c, logits.dtype, traced)
         options: dict[str, Any] = {"reduce": self.reduce, "gradient": one_pass and graph, "sums": self.return_stats}
         run: Any
-        if self.backend.planned_pass is None:
-            run = partial(self.backend.run, **options)
-        else:
+        if inputs.tables is None and self.backend.planned_pass is not None:
             run = self.backend.planned_pass(logits, labels, inputs, **options)
+        else:
+            run = partial(self.backend.run, **options)
         made = self.heads[number] = Head(self.backend, run, one_pass, graph and not traced)
         return made
 
@@ -259,49 +278,11 @@ class Plan:
         if rows:
             adjustment = torch.stack([getattr(tables, name) for name in rows])
             weights = torch.cat((adjustment.to(weights.dtype), weights))
+        parameters = () if self.backend.traced else pairs(c.curve.parameters)  # the operator takes them from the curve
         return LossInputs(
-            c.curve, weights, rows, len(rows), tables.noise, seed, c.ignore_index, c.align_corners,
+            c.curve, parameters, weights, rows, len(rows), tables.noise, seed, c.ignore_index, c.align_corners,
             None if seed is None else counts.global_offset, pixel_weight, counts.histogram if self.looked else None,
         )  # fmt: skip
-
-
-def look(histogram: Tensor, labels: Tensor, ignore_index: int, mask_sizes: Tensor | None) -> None:
-    """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
-    checks.histogram(histogram, labels, ignore_index)
-    if mask_sizes is not None:
-        checks.large_enough(mask_sizes, histogram[:, :-1])
-
-
-def check(c: "SegmentationLoss", given: Arguments) -> tuple[Tensor, Tensor | None]:
-    """The target and the factors of its pixels as (B, *spatial), views; errors for what does not go together."""
-    for number, head in enumerate(given.heads):
-        checks.logits(head)
-        checks.alike(number, head, given.heads[0])
-        labels = _checked(c, head, given.target)
-    checks.flag("return_stats", given.return_stats)
-    checks.mask_sizes(given.mask_sizes, given.heads[0])
-    return labels, checks.pixel_weight(given.pixel_weight, labels)
-
-
-def _checked(c: "SegmentationLoss", logits: Tensor, target: Tensor) -> Tensor:
-    """The target of these logits as (B, *spatial)."""
-    target = checks.target(target, logits)
-    checks.ignored(c.ignore_index, logits.shape[1])
-    checks.per_class("weight", c.weight, logits)
-    checks.per_class("class_counts", c.class_counts, logits)
-    if logits.shape[2:] != target.shape[1:]:
-        if c.gradient == "one_pass" and c.reduction == "none":
-            raise ValueError(
-                "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
-                f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
-                "choose 'auto' or 'recompute'"
-            )
-        if c.process_group is not None and c.training and c.sharding == "rows":
-            raise ValueError(
-                f"sharding: 'rows' needs logits of their target's size, got {tuple(logits.shape)} for "
-                f"{tuple(target.shape)}: a resized row also sees a row of the next process"
-            )
-    return target
 
 
 def _one_pass(c: "SegmentationLoss", logits: torch.dtype, traced: bool) -> bool:

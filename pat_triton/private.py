@@ -1,6 +1,8 @@
 """Every function of torch and triton that is not public, in one place: which, why, and what stands in for it.
 
-Read in torch 2.8 to 2.13 and triton 3.4, 3.6 and 3.9. Where a version lacks one, the public way is taken.
+Read in torch 2.11 and 2.13 and triton 3.4, 3.6 and 3.9. Of Triton's launcher and of CUDA's streams the public way is
+taken where a version is not known to have the other. What only torch's own state tells, transforms, batched tensors,
+forward mode, whether a graph is kept, has no public way: a torch without it fails here, at import.
 """
 
 import os
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
@@ -29,6 +32,11 @@ def in_forward_mode() -> bool:
 
 def is_fake(tensor: Tensor) -> bool:
     return isinstance(tensor, FakeTensor)
+
+
+def is_faking() -> bool:
+    """Whether new tensors have no numbers, under a FakeTensorMode."""
+    return detect_fake_mode() is not None
 
 
 _is_batched, _was_batched = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor

@@ -106,9 +106,7 @@ class LabelCounts:
 
     def look(self, ignore_index: int) -> None:
         """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
-        checks.histogram(self.histogram, self.target, ignore_index)
-        if self._mask_sizes is not None:
-            checks.large_enough(self._mask_sizes, self.sizes)
+        checks.counts_of_call(self.histogram, self.target, ignore_index, self._mask_sizes)
 
     @property
     def world_size(self) -> int:
@@ -205,7 +203,7 @@ DESCRIBED = (Pixel, WeightedPixel, EffectiveNumber, MaskSize, Element)
 
 
 def weight_table(rule: Rule, labels: LabelCounts, mean: bool, loss_weight: float, dtype: torch.dtype) -> Tensor:
-    """The (B, L) table a path multiplies by: class and loss weights in, the mean divided out in float64."""
+    """The (B, L) table a backend multiplies by: class and loss weights in, the mean divided out in float64."""
     table, normaliser = rule(labels)
     labels.used_by(rule)
     if labels.weight is not None:

@@ -24,6 +24,7 @@ from pat_triton.adjustment import Noise
 from pat_triton.curves import CURVES, Exponential
 from pat_triton.inputs import LossInputs
 from pat_triton.kernels import backend
+from pat_triton.numbers import pairs
 
 SIZE = (512, 1024)
 SOURCE = (128, 256)
@@ -45,7 +46,7 @@ def inputs(curve, adjustment, L, compute=torch.float32):
     if "variation" in rows:
         noise, seed = Noise("gaussian", 4.0), torch.empty(2, dtype=torch.int64, device="meta")
     tables = torch.empty(len(rows) + 2, L, dtype=compute, device="meta")
-    return LossInputs(curve, tables, rows, len(rows), noise, seed, 255)
+    return LossInputs(curve, pairs(curve.parameters), tables, rows, len(rows), noise, seed, 255)
 
 
 PLACED = {"i32": int, "i64": int, "fp32": float, "u1": bool}
@@ -153,8 +154,10 @@ def main(target):
             p = inputs(curve(), "none", 19, compute)
             what = {"L": 19, "dtype": str(compute), "curve": name, "adjustment": "none", "plan": "one_pass"}
             emit_spills(target, lambda z=logits, p=p: backend.run(z, labels, p, gradient=True), **what)
+    factor = torch.empty((), device="meta")
     for dtype in DTYPES:
-        emit(target, lambda d=dtype: backend.rescale(logits.to(d), torch.empty((), device="meta")), dtype=str(dtype))
+        z = logits.to(dtype)
+        emit(target, lambda z=z: backend.planned_rescale(z)(z, factor), dtype=str(dtype))
     # Layouts without 16-byte runs of pixels: odd sizes, channels_last, a crop.
     for L in (19, 150):
         odd = torch.empty(2, L, 33, 65, device="meta")
@@ -201,7 +204,7 @@ def evaluation(target, labels):
             emit_spills(
                 target,
                 lambda z=logits, p=p: backend.run(z, labels, p, gradient=True, sums=True),
-                **what | {"plan": "tally"},
+                **what | {"plan": "sums"},
             )
         emit_spills(target, lambda L=L: backend.confusion(labels, labels, L, 255), L=L)
 

@@ -55,7 +55,7 @@ def test_everything_compiles(codes):
         + 3,
         "upsample_kernel": 2 + 2 + 3 + 2 + 1 + 3 + (1 + 2) + 2 + 2,
         "predict_kernel": 4,
-        "tally_kernel": 4,
+        "class_sums_kernel": 4,
         "confusion_kernel": 2,
         "histogram_kernel": 3,
         "rescale_kernel": 2,

@@ -87,7 +87,7 @@ def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
         tables[0] = 0
         tables[0, c] = 1
         key = torch.tensor(KEY, device=device)
-        inputs = LossInputs(CrossEntropy(), tables, ("variation",), 1, Noise(distribution, sigma), key, 255)
+        inputs = LossInputs(CrossEntropy(), (), tables, ("variation",), 1, Noise(distribution, sigma), key, 255)
         seen.append(torch.expm1(module.run(z, target, inputs, reduce=False).loss).log().cpu())
     return torch.stack(seen, 1)
 

@@ -1,5 +1,6 @@
 """A kind of call is worked out once: what a hit costs, what it must still see, and what it may not keep."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -9,13 +10,15 @@ import threading
 import pytest
 import torch
 from cases import COUNTS, EACH, EXACT, GPU, LOSSES, NOISY, PATHS, WEIGHT, Loss, assert_close, enlarged, example
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 import pat_triton
 from pat_triton import plan
-from pat_triton.adjustment import Variation
+from pat_triton.adjustment import LogPrior, Variation
 from pat_triton.curves import Exponential, Focal
 from pat_triton.kernels.launch import Launch
+from pat_triton.kinds import Cache
 from pat_triton.weights import EffectiveNumber, Pixel
 
 TRITON = ("triton", GPU)
@@ -327,3 +330,88 @@ def test_parts_of_the_users_own(path):
     for a, b in zip(step(criterion, logits, target), plain, strict=True):
         assert_close("half", a.cpu(), b.cpu() / 2, EXACT)
     assert len(plan.plans.held) == kept + 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_option_that_another_thread_assigns_meanwhile_is_seen(path):
+    """A call between the value's assignment and its being known sorts the old options, and does not keep them."""
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    criterion = pat_triton.CrossEntropyLoss(backend=path[0])
+    before = criterion(logits, target)
+
+    class Meanwhile(torch.nn.Module):
+        """What nn.Module does of an assignment, interrupted by a call."""
+
+        def __setattr__(self, name, value):
+            assert torch.equal(criterion(logits, target), before)
+            super().__setattr__(name, value)
+
+    bases = pat_triton.SegmentationLoss.__bases__
+    pat_triton.SegmentationLoss.__bases__ = (Meanwhile,)
+    try:
+        criterion.adjustment = LogPrior()
+    finally:
+        pat_triton.SegmentationLoss.__bases__ = bases
+    truth = pat_triton.BalancedSoftmaxLoss(backend=path[0])(logits, target)
+    assert torch.equal(criterion(logits, target), truth) and not torch.equal(truth, before)
+
+
+def test_a_full_cache_serves_several_threads():
+    cache, raised = Cache(4), []
+
+    def work(n):
+        try:
+            for i in range(3000):
+                cache.of((n, i % 7), object)
+        except RuntimeError as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not raised
+    assert len(cache.held) <= 4
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_plan_of_tensors_without_numbers_is_not_kept(path):
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    criterion = pat_triton.PATLoss(backend=path[0])
+    truth = pat_triton.PATLoss(backend=path[0])(logits, target)
+    plan.forget()
+    with FakeTensorMode(allow_non_fake_inputs=True), contextlib.suppress(Exception):
+        criterion(logits, target)
+    assert torch.equal(criterion(logits, target), truth)
+
+
+def test_numbers_and_memory_that_the_kernels_cannot_take():
+    logits, target = (t.to(GPU) for t in example((2, 7, 4, 5)))
+    with pytest.raises(
+        ValueError, match=r"^backend: the kernels take numbers up to 3.4e38, got 1e\+39; choose backend='torch'$"
+    ):
+        pat_triton.PATLoss(backend="triton", loss_weight=1e39)(logits, target)
+    negative = torch.complex(torch.zeros_like(logits), -logits).conj().imag
+    assert torch.equal(negative, logits)
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"^logits: the kernels read memory, which holds the negative; pass logits.resolve"
+        ):
+            pat_triton.PATLoss(backend="triton")(negative, target)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_backward_again_says_what_is_wrong(path):
+    """After a backward that handed the gradient on, with and without retain_graph, and where the loss was changed."""
+    logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
+    criterion, z = pat_triton.PATLoss(backend=path[0]), logits.requires_grad_()
+    value = criterion(z, target)
+    torch.autograd.grad(value, z)
+    for again in (False, True):
+        with pytest.raises(RuntimeError, match="second time"):
+            torch.autograd.grad(value, z, retain_graph=again)
+    value = criterion(z, target)
+    value /= 2
+    with pytest.raises(RuntimeError, match=r"may not be changed in place before its gradient is taken"):
+        torch.autograd.grad(value, z, create_graph=True)

@@ -1,5 +1,6 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
+from .calls import call, counts_of_call
 from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
 from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
 from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
@@ -9,10 +10,12 @@ __all__ = [
     "LABELS",
     "LOGITS",
     "alike",
+    "call",
     "classes",
     "confusion",
     "counted",
     "counts",
+    "counts_of_call",
     "finite",
     "flag",
     "heads",

@@ -1,7 +1,6 @@
 """``pat_triton.backends.Backend`` in plain torch."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,21 +13,11 @@ from .room import Room, borrowed
 from .source import Dense, Resized, Source, chunks
 
 traced = False
-planned_tables = None  # by operators, see ``pat_triton.weights`` and ``pat_triton.adjustment``
-
-
-def planned_histogram(_: Tensor, classes: int, ignore_index: int) -> Callable[[Tensor], Tensor]:
-    return lambda target: histogram(target, classes, ignore_index)
+planned_histogram = planned_tables = planned_pass = None  # by operators, see ``pat_triton.weights``
 
 
 def planned_rescale(_: Tensor) -> Callable[[Tensor, Tensor], None]:
     return rescale
-
-
-def planned_pass(
-    _logits: Tensor, _target: Tensor, _inputs: LossInputs, *, reduce: bool, gradient: bool, sums: bool
-) -> Callable[[Tensor, Tensor, LossInputs], Result]:
-    return partial(run, reduce=reduce, gradient=gradient, sums=sums)
 
 
 def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""The Triton path: one kernel for loss and gradient, one where the logits are resized, and small ones that count.
+"""The Triton backend: one kernel for loss and gradient, one where the logits are resized, and small ones that count.
 
-Layers, each importing only those before it: ``views`` and ``philox`` (device steps and their host
-twins), ``curves``, ``pixel`` (the steps at one pixel), ``resize`` (where an output lies between the
-nodes), ``loss`` / ``upsample`` / ``predict`` / ``histogram`` / ``rescale`` (the kernels), ``tiles``
-(the only tuning table), ``launch``. ``path`` gathers them for ``ops``.
+Layers, each importing only those before it: ``views``, ``numbers`` and ``philox`` (device steps), ``curves``, ``pixel``
+(the steps at one pixel), ``resize`` (where an output lies between the nodes); the kernels ``loss``, ``upsample``,
+``predict``, ``histogram``, ``tables``, ``total`` and ``rescale``; ``tiles`` (the only tuning table) and ``launch`` (one
+kernel of a plan); ``passes`` and ``counting`` (what a kind of call launches). ``backend`` gathers them.
 """

@@ -11,8 +11,7 @@ from torch import Tensor
 from ..inputs import LossInputs, Result, compute_dtype, label_dtype
 from ..kinds import Cache, kinds
 from ..resize import resize
-from .counting import Confusion, Histogram, Tables
-from .counting import rescale as planned_rescale
+from .counting import Confusion, Histogram, TableMaker, rescale
 from .launch import Launch
 from .loss import loss_kernel
 from .passes import Layout, Pass, loss_tile, programs
@@ -23,7 +22,7 @@ from .views import strides_over_pixels
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
 traced = False
 
-planned_histogram, planned_tables, planned_pass = Histogram, Tables, Pass
+planned_histogram, planned_tables, planned_pass, planned_rescale = Histogram, TableMaker, Pass, rescale
 
 T = TypeVar("T")
 
@@ -53,10 +52,6 @@ def run(
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
     return made(logits, target, inputs, grad_output)
-
-
-def rescale(gradient: Tensor, factor: Tensor) -> None:
-    _planned("rescale", (gradient,), (factor.dtype,), lambda: planned_rescale(gradient))(gradient, factor)
 
 
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..adjustment import ROWS
 from ..description import Description
-from ..numbers import Amounts, Pair
+from ..numbers import Pair, TableNumbers
 from . import tiles
 from .histogram import histogram_kernel
 from .launch import Launch
@@ -40,7 +40,7 @@ class Histogram:
         return counts
 
 
-class Tables:
+class TableMaker:
     """``LossInputs.tables`` of one kind of call, (rows + heads * B) L numbers, as its ``Description`` says; and after
     them room for the partial sums of the call's passes, which saves memory of their own."""
 
@@ -67,7 +67,7 @@ class Tables:
 
     def __call__(
         self, histogram: Tensor | None, class_counts: Tensor | None, weight: Tensor | None,
-        mask_sizes: Tensor | None, factors: tuple[Pair, ...], amounts: Amounts,
+        mask_sizes: Tensor | None, factors: tuple[Pair, ...], amounts: TableNumbers,
     ) -> Tensor:  # fmt: skip
         tables = self.numbers.new_empty(self.elements)
         self.launch((histogram, class_counts, weight, mask_sizes, tables), factors, amounts)

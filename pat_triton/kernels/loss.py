@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from .numbers import numbers
-from .pixel import Noise, Tables, adjust, better, entries, label, settle, slopes, softmax, worst
+from .pixel import AdjustmentTables, NoiseArguments, adjust, better, entries, label, settle, slopes, softmax, worst
 from .resize import place, read
 from .views import offsets, rows, tile
 
@@ -27,8 +27,8 @@ def loss_kernel(
     """Pointers, then numbers of the call, then what its kind fixes: ``strides`` of each pointer over ``shape``, which
     rows of the tables are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums:
     the first element of theirs."""
-    tables = Tables(tables, held.scale, held.offset, held.margin, held.variation)
-    noise = Noise(seed, offset, sigma)
+    tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
+    noise = NoiseArguments(seed, offset, sigma)
     b, pixel, inside = tile(shape, PIXELS, VECTOR)
     y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
     # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.

@@ -1,6 +1,5 @@
 """One pass over the logits: what a kind of call launches, and on what, worked out once and started at every call."""
 
-import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor
 from ..adjustment import ROWS
 from ..curves import TRITON_FNS, Curve
 from ..inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
-from ..numbers import Pair, pair
 from ..resize import Resize, resize
 from . import curves, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
-from .predict import tally_kernel
+from .predict import class_sums_kernel
 from .total import total_kernel
 from .upsample import upsample_kernel
 from .views import Strides, strides_over_pixels
@@ -42,7 +40,7 @@ class Layout(NamedTuple):
     last: Any = None
 
 
-class Held(NamedTuple):
+class TableRows(NamedTuple):
     """Which row of the tables holds what, compiled in; None where none does."""
 
     scale: Any
@@ -65,10 +63,14 @@ class Pass:
         self, logits: Tensor, target: Tensor, inputs: LossInputs, *,
         reduce: bool, gradient: bool, sums: bool, grad_output: Tensor | None = None,
     ) -> None:  # fmt: skip
+        for name, tensor in (("logits", logits), ("pixel_weight", inputs.pixel_weight)):
+            if tensor is not None and tensor.is_neg():
+                raise ValueError(
+                    f"{name}: the kernels read memory, which holds the negative; pass {name}.resolve_neg()"
+                )
         forward, compute, L = grad_output is None, compute_dtype(logits), logits.shape[1]
         self.device, self.pixels = logits.device, target.shape
-        # What others of their kind are made like, which is faster than from a shape, a dtype and a device.
-        self.numbers, self.number = (torch.empty(n, dtype=compute, device=self.device) for n in ((0,), ()))
+        self.numbers = torch.empty(0, dtype=compute, device=self.device)  # what others are made like, fast
         self.reduce, self.sums = reduce and forward, sums
         self.differentiate = gradient or not forward
         self.mapped = forward and (sums or not reduce)
@@ -91,10 +93,10 @@ class Pass:
             partial = numbers.new_empty(self.programs) if self.room is None else tables
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
-            arguments = Arguments(target, inputs.pixel_weight, grad_output, loss_map, prediction, logits, gradient)
+            arguments = StrideSources(target, inputs.pixel_weight, grad_output, loss_map, prediction, logits, gradient)
             kernels = self.kernels = plan_kernels(arguments, inputs, self.tiling, self.room or 0)
         noise = inputs.noise
-        with_numbers = None if noise is None else noise.sigma, pairs(inputs.curve.parameters)
+        with_numbers = None if noise is None else noise.sigma, inputs.parameters
         pointers = (
             logits, target, gradient, inputs.pixel_weight, grad_output, loss_map, prediction, None, partial,
             tables, inputs.seed, inputs.offset,
@@ -105,7 +107,7 @@ class Pass:
             self._in_several(kernels, pointers, *with_numbers)
         loss = loss_map
         if partial is not None:
-            loss = torch.empty_like(self.number)
+            loss = numbers.new_empty(())
             kernels.total((partial, loss))
         if kernels.sums is None:
             return Result(loss, gradient)
@@ -152,7 +154,7 @@ def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, w
     return Tiling(how, loss, upsample, each, programs(target, loss.PIXELS))
 
 
-class Arguments(NamedTuple):
+class StrideSources(NamedTuple):
     """Tensors of a call and of its outputs, for their strides; those of the target's size first."""
 
     target: Tensor
@@ -178,10 +180,10 @@ class Kernels(NamedTuple):
     total: Launch
 
 
-def plan_kernels(t: Arguments, inputs: LossInputs, cut: Tiling, room: int) -> Kernels:
+def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -> Kernels:
     """room: the element of the partial sums' memory from which on they are left there."""
     device, how, wide = t.logits.device, cut.how, compute_dtype(t.logits) == torch.float64
-    held = Held(*(None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS))
+    held = TableRows(*(None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS))
     fixed = inputs.first, inputs.ignore_index
     constants = {
         "L": t.logits.shape[1],
@@ -210,7 +212,7 @@ def plan_kernels(t: Arguments, inputs: LossInputs, cut: Tiling, room: int) -> Ke
     return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 
 
-def _layout(t: Arguments, how: Resize | None) -> tuple[tuple[int, int, int], Layout]:
+def _layout(t: StrideSources, how: Resize | None) -> tuple[tuple[int, int, int], Layout]:
     """Of the loss kernel, and its pixel grid."""
     if how is None:
         shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)
@@ -220,7 +222,7 @@ def _layout(t: Arguments, how: Resize | None) -> tuple[tuple[int, int, int], Lay
     return shape, Layout(*strides)._replace(logits=logits, pulls=_strides_of_pulls(t.target))
 
 
-def _resized_layout(t: Arguments, whole: bool) -> Layout:
+def _resized_layout(t: StrideSources, whole: bool) -> Layout:
     """Of the upsample kernel, for whole columns or for blocks of their gradient."""
     if whole:
         return Layout(*strides_over_pixels(*t, rank=2, merge=False)[1])
@@ -238,14 +240,14 @@ def _strides_of_pulls(target: Tensor) -> Strides:
 class SumsByClass:
     """``ClassSums`` of a target, its prediction and its loss map."""
 
-    def __init__(self, t: Arguments, ignore_index: int) -> None:
+    def __init__(self, t: StrideSources, ignore_index: int) -> None:
         self.shape = len(t.target), t.logits.shape[1]
-        self.programs, L = programs(t.target, tiles.TALLY_PIXELS), self.shape[1]
+        self.programs, L = programs(t.target, tiles.CLASS_SUMS_PIXELS), self.shape[1]
         shape, (y, p, m) = strides_over_pixels(t.target, t.prediction, t.loss_map, rank=t.target.ndim - 1)
         self.launch = Launch(
-            tally_kernel, self.programs, t.target.device,
+            class_sums_kernel, self.programs, t.target.device,
             Layout(y, loss_map=m, prediction=p), shape, ignore_index,
-            L=L, CLASSES=min(tiles.TALLY_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.TALLY_PIXELS,
+            L=L, CLASSES=min(tiles.CLASS_SUMS_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.CLASS_SUMS_PIXELS,
         )  # fmt: skip
 
     def __call__(self, target: Tensor, prediction: Tensor | None, loss_map: Tensor | None) -> ClassSums:
@@ -267,12 +269,6 @@ def loss_tile(logits: Tensor, how: Resize | None, plain: bool) -> tiles.Tile:
 
 def programs(target: Tensor, pixels: int) -> int:
     return len(target) * triton.cdiv(target[:1].numel(), pixels)
-
-
-@functools.lru_cache(maxsize=256)
-def pairs(parameters: tuple[float, ...]) -> tuple[Pair, ...]:
-    """A curve's parameters as a kernel takes them."""
-    return tuple(pair(p) for p in parameters)
 
 
 def triton_fn(curve: Curve) -> Any:

@@ -8,7 +8,7 @@ import triton.language as tl
 from .philox import magnitude
 
 
-class Tables(NamedTuple):
+class AdjustmentTables(NamedTuple):
     """Part (a): [rows, L] numbers, and which row holds what (constexpr); None specialises away."""
 
     pointer: Any
@@ -18,7 +18,7 @@ class Tables(NamedTuple):
     variation: Any
 
 
-class Noise(NamedTuple):
+class NoiseArguments(NamedTuple):
     """BLV's draw: two key words, the numbers of the first image and pixel if not 0 (int64 [2] pointers both),
     and the factor before clamping."""
 

@@ -46,7 +46,7 @@ def confusion_kernel(
 
 
 @triton.jit(do_not_specialize=["ignore_index"])
-def tally_kernel(
+def class_sums_kernel(
     target, prediction, loss_map, counts, partial, strides, shape, ignore_index,
     L: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip

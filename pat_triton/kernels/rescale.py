@@ -10,7 +10,7 @@ def rescale_kernel(gradient, factor, elements, ELEMENTS: tl.constexpr):
     read or written."""
     by = tl.load(factor)
     if by != 1:
-        for first in range(tl.program_id(0) * ELEMENTS, elements, tl.num_programs(0) * ELEMENTS):
-            at = tl.full([], first, tl.int64) + tl.arange(0, ELEMENTS)
+        for block in range(tl.program_id(0), tl.cdiv(elements, ELEMENTS), tl.num_programs(0)):
+            at = tl.full([], block, tl.int64) * ELEMENTS + tl.arange(0, ELEMENTS)
             g = tl.load(gradient + at, mask=at < elements)
             tl.store(gradient + at, g.to(by.dtype) * by, mask=at < elements)

@@ -38,7 +38,7 @@ def inverse_mask_size(labelled, mask_sizes, known):
     if mask_sizes is not None:
         given = tl.load(mask_sizes, mask=known, other=0).to(tl.int64)
         size = tl.where(given < labelled, float("nan"), given.to(tl.float64))
-    return tl.where(size == 0, 0.0, 1 / size)
+    return tl.where(size == 0, 0.0, 1 / tl.where(size == 0, 1.0, size))
 
 
 @triton.jit(do_not_specialize=["images"])

@@ -76,8 +76,8 @@ def warp_size(device: torch.device) -> int:
 
 # Up to this many counts a program of the confusion matrix counts for itself first.
 CONFUSION_BINS = 4096
-# Classes and pixels of a block of the tally.
-TALLY_CLASSES, TALLY_PIXELS = 8, 1024
+# Classes and pixels of a block of the sums by class.
+CLASS_SUMS_CLASSES, CLASS_SUMS_PIXELS = 8, 1024
 
 # Labels counted by one program of the histogram, partial sums added at a time, and elements rescaled at a time.
 HISTOGRAM_PIXELS = 4096

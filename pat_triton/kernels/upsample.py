@@ -24,7 +24,19 @@ import triton
 import triton.language as tl
 
 from .numbers import numbers
-from .pixel import Noise, Pull, Tables, adjust, better, entries, label, settle, slopes, softmax, worst
+from .pixel import (
+    AdjustmentTables,
+    NoiseArguments,
+    Pull,
+    adjust,
+    better,
+    entries,
+    label,
+    settle,
+    slopes,
+    softmax,
+    worst,
+)
 from .resize import begin, lerp, load_flat, node, share, wide
 
 
@@ -36,8 +48,8 @@ def upsample_kernel(
     ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
     """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
-    tables = Tables(tables, held.scale, held.offset, held.margin, held.variation)
-    noise = Noise(seed, offset, sigma)
+    tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
+    noise = NoiseArguments(seed, offset, sigma)
     rows, columns = resize.rows, resize.columns
     across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
     blocks = tl.cdiv(L, CLASSES)
