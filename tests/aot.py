@@ -221,20 +221,18 @@ def weighted(target, labels):
 
 
 def whole_calls(target):
-    """Every loss with its histogram, tables, sum and factor, and two heads of one batch."""
-    from cases import LOSSES
+    """Every loss with its histogram, tables, sum and factor; resized, and two heads of one batch; given mask sizes."""
+    from cases import EACH, PAT
 
-    kept = mock.patch("pat_triton.plan.route", return_value=backend)
     y = torch.empty(2, 16, 32, dtype=torch.uint8, device="meta")
-    for row in LOSSES:
-        criterion = row.values[0].ours(("triton", torch.device("meta")))
-        heads = [torch.empty(2, 7, *size, device="meta", requires_grad=True) for size in ((16, 32), (8, 16))]
-        for logits in (*heads, heads):
-            with kept:
-                emit_spills(target, lambda z=logits, c=criterion: c(z, y).backward(), whole=row.id)
+    large, small = (torch.empty(2, 7, *size, device="meta", requires_grad=True) for size in ((16, 32), (8, 16)))
+    calls = [(row.values[0], large) for row in EACH] + [(PAT, small), (PAT, [large, small])]
     sizes = torch.empty(2, 7, dtype=torch.int32, device="meta")
-    with kept:
-        emit_spills(target, lambda: PATLoss()(heads[0], y, mask_sizes=sizes).backward(), whole="mask_sizes")
+    with mock.patch("pat_triton.plan.route", return_value=backend):
+        for loss, logits in calls:
+            criterion = loss.ours(("triton", y.device))
+            emit_spills(target, lambda z=logits, c=criterion: c(z, y).backward(), whole=loss.name)
+        emit_spills(target, lambda: PATLoss()(large, y, mask_sizes=sizes).backward(), whole="mask_sizes")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ import sys
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 
 import pytest
+import torch
+from aot import misplaced
 
 ROOT = Path(__file__).parent.parent
 TARGETS = ["sm_80", "sm_90", "gfx942"]
@@ -39,7 +42,7 @@ def roofline(codes):
 
 
 def test_everything_compiles(codes):
-    made = Counter(c["kernel"] for c in codes)
+    made = Counter(c["kernel"] for c in codes if "whole" not in c)
     detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
         # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps and
@@ -58,8 +61,41 @@ def test_everything_compiles(codes):
         "class_sums_kernel": 4,
         "confusion_kernel": 2,
         "histogram_kernel": 3,
+        # With each loss kernel that sums up, and with the upsample kernels of curves, of resized logits and of sums.
+        "total_kernel": (1 + detailed) * 3 * 2 + 6 + 6 + 9 + 4 + 4,
         "rescale_kernel": 2,
     }
+    whole = Counter(c["kernel"] for c in codes if "whole" in c)
+    # Eight losses, resized logits, two heads with one histogram and one set of tables, given mask sizes.
+    heads = {"loss_kernel": 10, "upsample_kernel": 2, "total_kernel": 12, "rescale_kernel": 12}
+    assert whole == (heads | {"histogram_kernel": 11, "tables_kernel": 11} if detailed else {})
+
+
+def test_arguments_that_do_not_fit_are_reported():
+    """What ``tests/aot.py`` finds wrong of a launch, so that its silence means something."""
+    source = Namespace(
+        signature={"a": "*fp32", "n": "i32", "of": ("fp32", "constexpr"), "L": "constexpr"},
+        attrs={(0,): [["tt.divisibility", 16]], (1,): [["tt.divisibility", 16]]},
+        constants={(2, 1): 7, (3,): 19},
+    )
+    names, room = ["a", "n", "of", "L"], torch.empty(8)
+
+    def wrong(*arguments):
+        return misplaced(names, source, arguments)
+
+    assert wrong(room, 32, (0.5, 7)) == wrong(room[4:], 0, (0.5, 7)) == []
+    for arguments in (
+        (room[1:], 32, (0.5, 7)),  # divisible by 4
+        (room.double(), 32, (0.5, 7)),
+        (32, room, (0.5, 7)),  # in another order
+        (room, 33, (0.5, 7)),  # not divisible by 16
+        (room, 32.0, (0.5, 7)),
+        (room, 32, (1, 7)),  # an integer for a float
+        (room, 32, (0.5, 8)),  # another constant than was compiled in
+        (room, 32, (0.5,)),
+        (room, 32),  # one too few
+    ):
+        assert wrong(*arguments), arguments
 
 
 @pinned
