@@ -46,23 +46,16 @@ def test_everything_compiles(codes):
     detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
         # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps and
-        # adjustments (on sm_90 in both dtypes), each curve in fp32 and fp64, ragged layouts, resized columns that
+        # adjustments, each curve in fp32 and fp64, ragged layouts, resized columns that
         # do not fit the upsample kernel, statistics, factors of each pixel.
-        "loss_kernel": 3 * 2 * 3
-        + detailed * 2 * 2 * (2 + 3)
-        + (1 + detailed) * 3 * (1 + 2 + 2)
-        + 2 * 3
-        + 2 * 3
-        + 4
-        + 3
-        + 3,
+        "loss_kernel": 3 * 2 * 3 + detailed * 2 * 2 * (2 + 3) + 3 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3 + 3,
         "upsample_kernel": 2 + 2 + 3 + 2 + 1 + 3 + (1 + 2) + 2 + 2,
         "predict_kernel": 4,
         "class_sums_kernel": 4,
         "confusion_kernel": 2,
         "histogram_kernel": 3,
         # With each loss kernel that sums up, and with the upsample kernels of curves, of resized logits and of sums.
-        "total_kernel": (1 + detailed) * 3 * 2 + 6 + 6 + 9 + 4 + 4,
+        "total_kernel": 3 * 2 + 6 + 6 + 9 + 4 + 4,
         "rescale_kernel": 2,
     }
     whole = Counter(c["kernel"] for c in codes if "whole" in c)
@@ -112,7 +105,7 @@ def test_nothing_spills(codes):
 
 
 def test_a_factor_of_each_pixel_is_four_bytes(codes):
-    weighted = [c for c in codes if c.get("plan") == "weighted 512x1024"]
+    weighted = [c for c in codes if c.get("plan") == "weighted 512x1024" and c["kernel"] == "loss_kernel"]
     assert len(weighted) == 2
     for c in weighted:
         moved = {m["argument"]: (m["asked"], m["distinct"]) for m in c["moved"]}
@@ -167,11 +160,11 @@ def test_a_resized_column_stays_in_registers(codes):
     for L, dtype in ((19, "torch.float64"), (150, "torch.bfloat16")):
         case = {"L": L, "dtype": dtype, "adjustment": "none", "plan": "resized one_pass"}
         made = [c["kernel"] for c in codes if case.items() <= c.items()]
-        assert made == ["loss_kernel", "upsample_kernel"], case
+        assert made == ["loss_kernel", "upsample_kernel", "total_kernel"], case
 
 
 def test_rescale_is_wide(codes):
     for c in codes:
-        if c["kernel"] == "rescale_kernel":
+        if c["kernel"] == "rescale_kernel" and "moved" in c:
             widths = [m["widths"] for m in c["moved"] if m["argument"] == "gradient"]
             assert [list(w) for w in widths] == [["128"], ["128"]], c
