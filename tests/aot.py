@@ -30,7 +30,7 @@ SIZE = (512, 1024)
 SOURCE = (128, 256)
 CLASSES = (19, 150, 847)
 DTYPES = (torch.float32, torch.bfloat16)
-ROOFLINE = ("bf16", "fp32")
+ROOFLINE = {19: ("bf16", "fp32"), 150: ("bf16",), 847: ("fp32",)}
 ADJUSTMENTS = {"none": (), "margin": ("scale", "margin"), "variation": ("variation",)}
 ADJUSTED = [("none", "map"), *itertools.product(("margin", "variation"), ("one_pass", "backward"))]
 PLANS = {
@@ -135,9 +135,10 @@ def spills(asm):
 
 
 def main(target):
-    for configuration in matrix([target], CLASSES, ROOFLINE):
-        for row in rows(configuration):
-            print(json.dumps(row), flush=True)
+    for L, dtypes in ROOFLINE.items():
+        for configuration in matrix([target], [L], dtypes):
+            for row in rows(configuration):
+                print(json.dumps(row), flush=True)
     labels = torch.empty(2, *SIZE, dtype=torch.uint8, device="meta")
     for L in CLASSES:
         emit_spills(target, lambda L=L: backend.histogram(labels, L, 255), L=L)
@@ -174,11 +175,12 @@ def main(target):
 def resized(target, labels):
     cases = [
         *((19, torch.float32, adjustment, "one_pass") for adjustment in ("margin", "variation")),
-        *((19, torch.float32, adjustment, "backward") for adjustment in ADJUSTMENTS),
-        *((19, torch.float32, "none", plan) for plan in ("forward", "map")),
+        *((19, torch.float32, "none", plan) for plan in ("forward", "map", "backward")),
         (19, torch.float64, "none", "one_pass"),
         *((150, torch.bfloat16, adjustment, "one_pass") for adjustment in ADJUSTMENTS),
     ]
+    if target == H200.target:
+        cases += [(19, torch.float32, adjustment, "backward") for adjustment in ("margin", "variation")]
     for L, dtype, adjustment, plan in cases:
         logits = torch.empty(2, L, *SOURCE, dtype=dtype, device="meta")
         compute = torch.float64 if dtype == torch.float64 else torch.float32

@@ -129,6 +129,7 @@ def language_patched_once():
     if torch.cuda.is_available():
         yield
         return
+    import triton.language as tl
     from triton.runtime import interpreter
 
     patched = functools.cache(interpreter._patch_lang)
@@ -137,8 +138,16 @@ def language_patched_once():
         patched(fn)
         return Kept()
 
+    of_scalars = functools.cache(interpreter._get_np_dtype)
+
+    def dtype_once(kind):
+        """It makes a table of all dtypes at each call."""
+        scalar = kind.scalar
+        return of_scalars(tl.uint64 if scalar.is_ptr() else scalar)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interpreter, "_patch_lang", patch_once)
+        patch.setattr(interpreter, "_get_np_dtype", dtype_once)
         yield
 
 

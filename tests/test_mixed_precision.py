@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from cases import GPU, LOSSES, PAT, PATHS, PLANS, Loss, assert_close, enlarged, example, expected, run
+from cases import EACH, GPU, PAT, PATHS, PLANS, Loss, assert_close, enlarged, example, expected, run
 from test_memory import Tracker
 
 from pat_triton.kernels import backend as kernels
@@ -30,7 +30,7 @@ def step(loss, path, logits, target, autocast, **options):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize("source", [(6, 8), (3, 5)], ids=["dense", "resized"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EACH)
 def test_autocast_changes_no_bit(loss, source, dtype, path):
     logits, target = enlarged((2, 7, *source), (6, 8), dtype)
     plain, slope = step(loss, path, logits, target, autocast=False)
@@ -105,8 +105,7 @@ def few_programs(monkeypatch):
 @pytest.mark.untouched
 @pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("loss", [CE, PAT], ids=lambda loss: loss.name)
-@pytest.mark.parametrize("many", MANY)
+@pytest.mark.parametrize(("many", "loss"), [("dense", CE), ("resized", PAT)], ids=MANY)
 def test_fp16_gradients_of_4_million_pixels(many, loss, path):
     """As exact as float16 is, 2e-4; made before the scale arrives they lose 0.5 to 10 %. The interpreter takes
     minutes for so many: there 1 in 64, each with a weight that makes its gradient as small."""
