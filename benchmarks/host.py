@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
@@ -17,13 +18,15 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import pat_triton
-from pat_triton.kernels.launch import Launch
 
 from .captions import system
 from .eager import FORMULAS
 from .machine import Machine, add_device, machine, pick_timed
 from .markdown import table
 from .record import add_save, refuse_taken, write
+
+if TYPE_CHECKING:
+    from pat_triton.kernels.launch import Launch
 
 IMAGES, CLASSES = 2, 19
 # On a CPU the tensors are small, because ``F.cross_entropy`` there computes.
@@ -87,6 +90,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def host(args: argparse.Namespace) -> None:
     refuse_taken(args.save)
+    if not find_spec("triton"):
+        raise ValueError("host needs the package triton, which is not installed")
     device = pick_timed(args.device)
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # what is measured has one
@@ -181,7 +186,9 @@ def counted(call: Callable[[], object], device: torch.device) -> tuple[int, int]
 
 
 @contextlib.contextmanager
-def _launches() -> Iterator[list[Launch]]:
+def _launches() -> Iterator[list["Launch"]]:
+    from pat_triton.kernels.launch import Launch
+
     started: list[Launch] = []
     launch = Launch.__call__
 

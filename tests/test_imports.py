@@ -49,6 +49,23 @@ assert not any(m.split(".")[0] == "triton" for m in sys.modules)
     assert python(code) == ("backend: 'triton' needs the package triton, which is not installed; 'auto' does without")
 
 
+def test_the_benchmarks_start_without_triton():
+    """``train``, the main job, is for every machine; a job that needs Triton says so."""
+    code = (
+        HIDE
+        + """
+from benchmarks.__main__ import main
+sys.stderr = sys.stdout
+for job in ("host", "roofline"):
+    sys.argv[1:] = [job]
+    assert main() == 2
+assert not any(m.split(".")[0] == "triton" for m in sys.modules)
+"""
+    )
+    needs = "python -m benchmarks: error: {} needs the package triton, which is not installed"
+    assert python(code).splitlines() == [needs.format("host"), needs.format("roofline")]
+
+
 def test_auto_on_a_cpu_is_torch_and_triton_says_what_it_needs():
     code = """
 import torch, pat_triton
