@@ -76,12 +76,12 @@ def misplaced(names, source, arguments):
         elif kind in POINTED:
             if not isinstance(value, torch.Tensor) or value.dtype != POINTED[kind]:
                 wrong.append(f"{path}: {value!r} for a pointer {kind}")
-            elif _by_16(path) and value.storage_offset() * value.itemsize % 16:
+            elif by_16(path) and value.storage_offset() * value.itemsize % 16:
                 wrong.append(f"{path}: a pointer that is not divisible by 16")
-        elif type(value) is not PLACED[kind] or (_by_16(path) and value % 16):
+        elif type(value) is not PLACED[kind] or (by_16(path) and value % 16):
             wrong.append(f"{path}: {value!r} for {kind} {source.attrs.get(path)}")
 
-    def _by_16(path):
+    def by_16(path):
         return ["tt.divisibility", 16] in source.attrs.get(path, [])
 
     for i, (name, value) in enumerate(zip(names, arguments, strict=False)):
@@ -93,9 +93,13 @@ def misplaced(names, source, arguments):
 read = machine_code._read
 
 
-def read_placed(target, kernel, compiled, arguments, *rest):
+def assert_placed(kernel, compiled, arguments):
     wrong = misplaced(kernel.arg_names, compiled.src, arguments)
     assert not wrong, f"{kernel.__name__}: {wrong}"
+
+
+def read_placed(target, kernel, compiled, arguments, *rest):
+    assert_placed(kernel, compiled, arguments)
     return read(target, kernel, compiled, arguments, *rest)
 
 
@@ -110,8 +114,7 @@ def emit_spills(target, call, **what):
     """Of each kernel only its name and its spills."""
 
     def asm(_, kernel, compiled, arguments, *__):
-        wrong = misplaced(kernel.arg_names, compiled.src, arguments)
-        assert not wrong, f"{kernel.__name__}: {wrong}"
+        assert_placed(kernel, compiled, arguments)
         return kernel, compiled.asm
 
     with mock.patch.object(machine_code, "_read", asm):
