@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from pat_triton import plan, private
+from pat_triton import call, private
 from pat_triton.checks import labels
 from pat_triton.kernels import backend
 from pat_triton.kernels.launch import Launch
@@ -30,29 +30,17 @@ def gpu() -> Iterator[None]:
     """Calls of ``backend="triton"`` on CPU tensors go the way of a GPU's, whose labels are not looked at."""
     if backend.INTERPRETED:
         raise ValueError("TRITON_INTERPRET: got 1, expected it unset: an interpreted kernel has no launcher")
-    plan.forget()
+    call.forget()
     with contextlib.ExitStack() as stack:
         for owner, name, value in (
             (Launch, "_through_the_front_door", _first_launch),
             (private, "current_device", lambda: None),
             (private, "current_stream", lambda _: 0),
             (labels, "CHECKED_DEVICES", ()),
-            (plan, "route", _route(plan.route)),
         ):
             stack.enter_context(mock.patch.object(owner, name, value))
-        stack.enter_context(mock.patch("pat_triton.operators.choose", return_value=backend))
+        for name in ("plan", "operators"):
+            stack.enter_context(mock.patch(f"pat_triton.{name}.choose", lambda *_: backend))
         yield
-    plan.forget()
+    call.forget()
 
-
-def _route(route: Any) -> Any:
-    """``route``, but for what it refuses: the kernels on a CPU."""
-
-    def to_kernels(name: str, logits: Any) -> Any:
-        made = route("torch", logits)
-        if not made.traced:
-            return backend
-        made.backend = name
-        return made
-
-    return to_kernels

@@ -16,8 +16,9 @@ from .losses import (
     PATLoss,
 )
 from .statistics import Statistics
+from .version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "BLVLoss",
     "BalancedSoftmaxLoss",

@@ -50,7 +50,7 @@ Adjustment = Callable[[Tensor], Tables]
 
 
 class AdjustmentNumbers(NamedTuple):
-    """Adjustments as data, None where they change nothing: the scale of the logits; the factor of log n_l in the
+    """Adjustments as data, None where they change nothing; floats, or tensors without dimensions: the scale of the logits; the factor of log n_l in the
     offset; the largest margin, the others falling as n_l ** (-1/4); and the distribution of the variation's noise,
     where "xavier" is still to be scaled by the number of classes."""
 
@@ -96,7 +96,7 @@ def tables(amounts: AdjustmentNumbers, counts: Tensor) -> Tables:
     at_least_one = n.clamp(min=1)
     scale = offset = margin = variation = None
     if amounts.scale is not None:
-        scale = torch.full_like(n, amounts.scale)
+        scale = torch.ones_like(n) * amounts.scale
     if amounts.offset is not None:
         offset = at_least_one.log() * amounts.offset
     if amounts.margin is not None:

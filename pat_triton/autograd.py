@@ -1,6 +1,6 @@
-"""Autograd meets a backend: when the gradient is made, and what a backward does with it."""
+"""Autograd meets a plan: when the gradients are made, and what a backward does with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from . import private
-from .backends import Backend
-from .inputs import LossInputs, Result
 
 ONCE = (
     "pat_triton losses have no second derivative: the gradient was taken with create_graph=True "
@@ -23,99 +21,90 @@ CHANGED = (
 )
 
 
-class Head:
-    """What a plan does with one of its logits. run: (logits, target, inputs) -> Result.
+class Differentiable(torch.autograd.Function):
+    """(plan, parts, call, *heads) -> the loss, () or (B, *spatial), differentiable once; and its statistics.
 
-    one_pass: ``run`` also writes the gradient, 1 read + 1 write of the logits. Otherwise the
-    backward computes it with grad_output folded in before rounding, 2 reads + 1 write.
-    differentiable: by ``Differentiable``; else no gradient is asked for, or ``run`` has its own.
+    The same for tensors of a step and for those of a graph that is traced: the plan executes or is traced.
     """
 
-    def __init__(
-        self, backend: Backend, run: Callable[[Tensor, Tensor, LossInputs], Result], one_pass: bool,
-        differentiable: bool,
-    ) -> None:  # fmt: skip
-        self.backend, self.run, self.one_pass, self.differentiable = backend, run, one_pass, differentiable
-        self.rescale: Callable[[Tensor, Tensor], None] = self._plan_rescale
-
-    def _plan_rescale(self, gradient: Tensor, factor: Tensor) -> None:
-        """In place by a scalar, which is planned when the first gradient is there."""
-        self.rescale = self.backend.planned_rescale(gradient)
-        self.rescale(gradient, factor)
-
-
-Call = tuple[Head, Tensor, LossInputs]  # one call of it: and its target and inputs
-
-
-class Differentiable(torch.autograd.Function):
-    """(logits, call) -> the loss, () or (B, *spatial), differentiable once; and its sums by class."""
-
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, call: Call) -> Any:
-        head, target, inputs = call
-        loss, gradient, sums = head.run(logits, target, inputs)
-        ctx.head = head
-        if head.one_pass:
-            # The gradient of one pass is handed on by the backward that takes it, to be added up without a copy. The
-            # loss is saved for its history, the logits', which nothing keeps alive.
-            ctx.gradient = gradient
+    def forward(ctx: Any, plan: Any, parts: Any, call: Any, *heads: Tensor) -> Any:
+        loss, gradients, statistics, prepared = plan.run(parts, call, heads)
+        ctx.plan = plan
+        # The gradients of one pass are handed on by the backward that takes them, to be added up without a copy.
+        ctx.gradients = gradients
+        if not plan.keeps:
+            # The loss is saved for its history, the logits', which nothing keeps alive.
             ctx.save_for_backward(loss)
         else:
             # What is the caller's is saved: autograd then sees if it is changed meanwhile, and lets it go.
-            ctx.inputs = inputs._replace(pixel_weight=None)
-            ctx.save_for_backward(logits, target, inputs.pixel_weight)
-        if sums is None:
+            ctx.parts, ctx.prepared = parts, prepared
+            ctx.save_for_backward(*heads, call.target, call.pixel_weight)
+        if statistics is None:
             return loss
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*sums)
-        return loss, *sums
+        ctx.mark_non_differentiable(*statistics)
+        return loss, *statistics
 
     @staticmethod
-    def backward(ctx: Any, factor: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, factor: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         if factor is None:
-            return None, None
+            return None, None, None, *(None,) * len(ctx.plan.graph)
         if not torch.is_grad_enabled():
-            return _gradient(ctx, factor), None
+            return None, None, None, *_gradients(ctx, factor)
         try:
-            tie = ctx.saved_tensors[0]  # whose history is the logits', for a second derivative to find
+            # Whose history is the logits', for a second derivative to find.
+            ties = ctx.saved_tensors if len(ctx.saved_tensors) > 1 else ctx.saved_tensors * len(ctx.plan.graph)
         except RuntimeError as error:
             raise RuntimeError(CHANGED) from error
         with torch.no_grad():
-            gradient = _gradient(ctx, factor)
-        return _Once.apply(gradient, tie), None
+            made = _gradients(ctx, factor)
+        return None, None, None, *(g if g is None else _Once.apply(g, tie) for g, tie in zip(made, ties, strict=False))
 
 
-# (logits, call), where no transform of torch.func is active.
-differentiable: Callable[..., tuple[Tensor, ...]] = private.apply_of(Differentiable)
+# Where no transform of torch.func is active.
+differentiable: Callable[..., Any] = private.apply_of(Differentiable)
 
 
-def _gradient(ctx: Any, factor: Tensor) -> Tensor:
-    head = ctx.head
+def _gradients(ctx: Any, factor: Tensor) -> Sequence[Tensor | None]:
+    plan = ctx.plan
     batched = private.is_batched(factor)
-    if head.one_pass:
-        gradient = ctx.gradient
-        if gradient is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time, but the gradient was handed on the first time. "
-                "Specify retain_graph=True where backward is called before"
-            )
-        if batched or private.keeps_graph():  # only the last backward through a graph may write to what it kept
-            return times(gradient, factor)
-        ctx.gradient = None
-        if factor.ndim:
-            return gradient.mul_(factor.unsqueeze(1))
-        head.rescale(gradient, factor)
-        return gradient
+    if not plan.keeps:
+        return _scaled(ctx, factor, batched)
     if batched:
         raise RuntimeError(
             "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
             "gradient='one_pass', or take them one by one"
         )
-    logits, target, pixel_weight = ctx.saved_tensors
-    inputs = ctx.inputs._replace(pixel_weight=pixel_weight)
-    made = head.backend.run(logits, target, inputs, grad_output=factor).gradient
-    assert made is not None
-    return made
+    *heads, target, pixel_weight = ctx.saved_tensors
+    late = [graph and not made for graph, made in zip(plan.graph, plan.in_forward, strict=True)]
+    made = plan.gradients(ctx.parts, ctx.prepared, heads, target, pixel_weight, factor, late)
+    if not any(plan.in_forward):
+        return made
+    early = _scaled(ctx, factor, batched)
+    return [a if b is None else b for a, b in zip(early, made, strict=True)]
+
+
+def _scaled(ctx: Any, factor: Tensor, batched: bool) -> Sequence[Tensor | None]:
+    """The gradients that forward made, times ``factor``."""
+    plan, gradients = ctx.plan, ctx.gradients
+    if gradients is None:
+        raise RuntimeError(
+            "Trying to backward through the graph a second time, but the gradient was handed on the first time. "
+            "Specify retain_graph=True where backward is called before"
+        )
+    # Only the last backward through a graph may write to what it kept, and none in a graph that is traced.
+    if batched or plan.traced or private.keeps_graph():
+        return [None if g is None else times(g, factor) for g in gradients]
+    ctx.gradients = None
+    for number, gradient in enumerate(gradients):
+        if gradient is None:
+            continue
+        if factor.ndim:
+            gradient.mul_(factor.unsqueeze(1))
+        else:
+            plan.rescale(number, gradient, factor)
+    return gradients
 
 
 def times(gradient: Tensor, factor: Tensor) -> Tensor:

@@ -15,15 +15,13 @@ KERNEL_DEVICES = ("cuda", "xpu")  # ROCm calls itself cuda
 
 
 class Backend(Protocol):
-    """One way to execute: plain torch or the kernels, or operators that stand for them.
+    """One way to execute: plain torch or the kernels.
 
-    traced: tensors may hold no numbers yet, and ``run`` is differentiable by itself.
     planned_rescale: makes what multiplies gradients of one kind by a scalar in place; free where it is 1.
     planned_histogram, planned_tables, planned_pass: make what counts labels, makes tables and runs for calls of one
         kind. All None where torch makes tables; then ``histogram`` and ``run`` do for every kind.
     """
 
-    traced: bool
     planned_histogram: Any
     planned_tables: Any
     planned_pass: Any
@@ -51,19 +49,21 @@ class Backend(Protocol):
         ...
 
 
+def runs_kernels(backend: str, device: torch.device) -> bool:
+    """Whether the kernels are meant, for tensors on ``device``."""
+    return backend == "triton" or (backend == "auto" and device.type in KERNEL_DEVICES and bool(find_spec("triton")))
+
+
 def choose(backend: str, device: torch.device) -> Backend:
     """The backend for tensors on ``device``; ValueError where the kernels cannot run."""
-    on_gpu = device.type in KERNEL_DEVICES
-    if backend == "torch" or (backend == "auto" and not (on_gpu and find_spec("triton"))):
-        return eager
-    return _kernels(device, on_gpu)
+    return _kernels(device) if runs_kernels(backend, device) else eager
 
 
-def _kernels(device: torch.device, on_gpu: bool) -> Backend:
+def _kernels(device: torch.device) -> Backend:
     if not find_spec("triton"):
         raise ValueError("backend: 'triton' needs the package triton, which is not installed; 'auto' does without")
     kernels = import_module(".kernels.backend", __package__)
-    if not on_gpu and not kernels.INTERPRETED:
+    if device.type not in KERNEL_DEVICES and not kernels.INTERPRETED:
         raise ValueError(
             f"backend: 'triton' needs logits on {' or '.join(KERNEL_DEVICES)}, got {device}; on a CPU it runs "
             "only in Triton's interpreter, with TRITON_INTERPRET=1 set before Python starts"

@@ -5,15 +5,22 @@ from functools import cache
 from inspect import signature
 from typing import Any, Literal, overload
 
+import torch
 from torch import Tensor, nn
 
 from . import checks
 from .adjustment import Adjustment
+from .backends import KERNEL_DEVICES
 from .curves import CrossEntropy, Curve
 from .options import BUFFERS, CHECKS, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
-from .plan import Parts, call
+from .call import call, traced_call
+from .plan import Call
+from .settings import Parts, sort
 from .statistics import Statistics
 from .weights import Pixel, Rule
+
+
+DERIVED = ("parts", "said", "numbers")
 
 
 @cache
@@ -99,9 +106,11 @@ class SegmentationLoss(nn.Module):
     sharding: Sharding
     weight: Tensor | None
     class_counts: Tensor | None
-    # Another object whenever an option was assigned, and what was last worked out from them.
-    options_state: object = None
-    sorted_options: Parts | None = None
+    # What follows from the options, whenever one is assigned; the first two in evaluation and in training mode.
+    parts: tuple[Parts, Parts]
+    said: tuple[tuple[str, bool], tuple[str, bool]]
+    numbers: Tensor
+    numbers_there: Tensor | None = None
 
     def __init__(
         self,
@@ -127,6 +136,7 @@ class SegmentationLoss(nn.Module):
         options = locals()
         for name in CHECKS:
             setattr(self, name, options[name])
+        self._sort()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Options are checked, and tables copied, whenever they are assigned: in the constructor or between steps."""
@@ -140,12 +150,29 @@ class SegmentationLoss(nn.Module):
         if name in BUFFERS and value is not None:
             value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
         super().__setattr__(name, value)
-        if name in CHECKS:  # once the value is there: another thread may be calling
-            self.__dict__["options_state"] = object()
+        if name in CHECKS and "parts" in self.__dict__:
+            self._sort()
+
+    def _sort(self) -> None:
+        """What follows from the options: for a call ``parts``; for a graph of torch.compile what it asks at every call,
+        ``said``, and what it takes in, the ``numbers``, which are on a GPU besides if the module is."""
+        parts = sort(self, training=False), sort(self, training=True)
+        numbers = torch.tensor(parts[1].numbers.flat, dtype=torch.float64, device="cpu")
+        there = self.__dict__.get("numbers_there")
+        self.__dict__.update(
+            parts=parts,
+            said=tuple((p.settings.text, p.settings.tables_by_torch) for p in parts),
+            numbers=numbers,
+            numbers_there=None if there is None else numbers.to(there.device, non_blocking=True),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and files: without what is worked out from the options."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("sorted_options", "options_state")}
+        """For copies and files: without what follows from the options."""
+        return {name: value for name, value in self.__dict__.items() if name not in DERIVED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._sort()
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         """``.half()`` and ``.to(dtype)`` are for networks: class weights keep their digits."""
@@ -153,6 +180,8 @@ class SegmentationLoss(nn.Module):
         super()._apply(fn, *args, **kwargs)
         if weight is not None and self.weight is not None and self.weight.dtype != weight.dtype:
             self.register_buffer("weight", weight.to(self.weight.device))
+        device = fn(torch.empty(0)).device
+        self.__dict__["numbers_there"] = self.numbers.to(device) if device.type in KERNEL_DEVICES else None
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -192,8 +221,17 @@ class SegmentationLoss(nn.Module):
                 any strides; it gets no gradient. What a mean divides by stays the same: a pixel of weight 0 has no
                 loss, but is labelled.
         """
+        if torch.compiler.is_compiling():
+            return traced_call(self, logits, target, return_stats, weights, mask_sizes, pixel_weight)
         heads, factors = checks.heads(logits, weights)
-        return call(self, heads, factors, target, return_stats, mask_sizes, pixel_weight)
+        buffers = self._buffers
+        return call(
+            self.parts[self.training],
+            Call(
+                heads, factors, target, return_stats, buffers["class_counts"], buffers["weight"], mask_sizes,
+                pixel_weight,
+            ),
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         parts: list[Any] = [self.curve, *self.adjustment, self.weights]

@@ -4,13 +4,14 @@ No tensor of L channels at that size is made, and nothing waits for the device.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import checks
-from .backends import Backend as Executor
-from .operators import route
+from .call import route
+from .operators import Evaluation
 from .options import CHECKS, Backend
 
 
@@ -66,13 +67,13 @@ def confusion_matrix(
     chosen = _chosen(logits, align_corners, backend)
     prediction = chosen.predict(logits, target.shape[1:], align_corners)
     counts = chosen.confusion(target, prediction, classes, ignore_index)
-    if chosen.traced or not checks.looks_at_labels(logits.device):
+    if isinstance(chosen, Evaluation) or not checks.looks_at_labels(logits.device):
         return checks.mark_invalid(counts[:classes], counts[-1].any())
     checks.counted(counts, target, ignore_index)
     return counts[:classes]
 
 
-def _chosen(logits: Tensor, align_corners: bool, backend: Backend) -> Executor:
+def _chosen(logits: Tensor, align_corners: bool, backend: Backend) -> Any:
     """What executes, of these options, checked."""
     for name, value in (("backend", backend), ("align_corners", align_corners)):
         CHECKS[name](name, value)

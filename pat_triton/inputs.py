@@ -7,26 +7,23 @@ from torch import Tensor
 
 from .adjustment import Noise
 from .curves import Curve
-from .numbers import Pair
 
 
 class LossInputs(NamedTuple):
     """The three parts of a loss as numbers.
 
-    parameters: the curve's, as a kernel takes them (``numbers.pairs``).
+    curve: for kernels a class will do, whose parameters are in the tables.
     tables: rows of L numbers, one after the other, float64 or the compute dtype, which is float64 for float64 logits
-        and otherwise float32. First the adjustment, what ``rows`` name of "scale", "offset", "margin" and
-        "variation"; from row ``first`` on the weights, how much a labelled pixel of each image and class weighs.
-        None while a call is planned.
+        and otherwise float32. For kernels the first ``lead`` rows hold sigma and the curve's parameters. Then the
+        adjustment, what ``rows`` name of "scale", "offset", "margin" and "variation"; from row ``first`` on the
+        weights, how much a labelled pixel of each image and class weighs. None while a call is planned.
     noise, seed, offset: BLV's distribution, its key, and the numbers of the first image and the first pixel (None
         for 0, 0); int64 (2,) both.
     align_corners: how logits of another size than the target are resized.
     pixel_weight: (B, *spatial) of the target's size, any float dtype and strides; None for 1 everywhere.
-    histogram: that of the labels (B, L + 1), for operators that look at it when they run; None where nobody does.
     """
 
-    curve: Curve
-    parameters: tuple[Pair, ...]
+    curve: Curve | type[Curve]
     tables: Tensor | None
     rows: tuple[str, ...]
     first: int
@@ -36,11 +33,11 @@ class LossInputs(NamedTuple):
     align_corners: bool = False
     offset: Tensor | None = None
     pixel_weight: Tensor | None = None
-    histogram: Tensor | None = None
+    lead: int = 0
 
     def row(self, name: str) -> int | None:
         """The row of ``tables`` that holds it; None where there is none."""
-        return self.rows.index(name) if name in self.rows else None
+        return self.lead + self.rows.index(name) if name in self.rows else None
 
 
 def compute_dtype(logits: Tensor) -> torch.dtype:

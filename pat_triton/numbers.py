@@ -1,12 +1,13 @@
-"""Numbers of the caller's that a kernel takes with all their digits, and that may change at every call.
+"""The numbers among a criterion's options, which may change at every call, and how a kernel takes them.
 
 A Python float as an argument is a float32 in a kernel, and one that is compiled in is compiled again when it
 changes. So a number comes as the float32 next to it and the float32 next to what is left: 48 bits.
 """
 
 import ctypes
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Pair = tuple[float, float]
 
@@ -17,23 +18,47 @@ def pair(number: float) -> Pair:
     high = ctypes.c_float(number).value
     if high - high != 0:
         raise ValueError(
-            f"backend: the kernels take factors up to 3.4e38, got {number:g} (loss_weight times a head's weight, over "
-            "what a mean divides by, or a parameter); choose backend='torch'"
+            f"backend: the kernels take numbers up to 3.4e38, got {number:g} (loss_weight, a head's weight over what a "
+            "mean divides by, or a parameter); choose backend='torch'"
         )
     return high, number - high
 
 
-@lru_cache(maxsize=256)
-def pairs(numbers: tuple[float, ...]) -> tuple[Pair, ...]:
-    """``pair`` of each."""
-    return tuple(pair(number) for number in numbers)
+class Numbers(NamedTuple):
+    """0 where a part has none. Floats; in a graph of torch.compile tensors without dimensions.
+
+    rest: 1 - beta of the effective numbers. scale: of the logits; offset: the factor of log n; margin: the largest.
+    sigma: of the variation's noise. parameters: the curve's.
+    """
+
+    loss_weight: Any
+    rest: Any
+    scale: Any
+    offset: Any
+    margin: Any
+    sigma: Any
+    parameters: tuple[Any, ...]
+
+    @property
+    def flat(self) -> tuple[Any, ...]:
+        """All of them, the parameters last."""
+        return *self[:FIXED], *self.parameters
+
+    @classmethod
+    def of(cls, flat: Sequence[Any]) -> "Numbers":
+        return cls(*flat[:FIXED], tuple(flat[FIXED:]))
 
 
-class TableNumbers(NamedTuple):
-    """What tables are made of, None where a part has none: 1 - beta of the effective numbers (None for 1 / N), the
-    factor of the logits, that of log n, and the largest margin."""
+FIXED = 6  # of the numbers, before a curve's parameters
 
-    rest: Pair | None = None
-    scale: Pair | None = None
-    offset: Pair | None = None
-    margin: Pair | None = None
+
+class NumberPairs(NamedTuple):
+    """``Numbers`` as a kernel takes them, None where a part has none."""
+
+    loss_weight: Pair
+    rest: Pair | None
+    scale: Pair | None
+    offset: Pair | None
+    margin: Pair | None
+    sigma: Pair | None
+    parameters: tuple[Pair, ...]

@@ -1,102 +1,146 @@
-"""The backends as ``torch.library`` operators: for tensors that hold no numbers, as when torch compiles.
+"""What a graph of torch.compile or torch.export holds of a call: one ``torch.library`` operator each way.
 
-They cost more at every call than what they stand for, so that eager calls go past them.
+``forward`` makes everything that a plan makes, from tables and histogram to loss, gradients and statistics; ``backward``
+the gradients that forward did not. Neither changes what it is given, and both are defined the cheapest way, without an
+autograd of their own: that is ``pat_triton.autograd``'s, which is traced with them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from . import checks, private
-from .adjustment import Noise
-from .autograd import ONCE, times
-from .backends import Backend, choose
-from .curves import CURVES
-from .inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
-from .numbers import pairs
+from . import checks, private, settings
+from .backends import choose, runs_kernels
+from .inputs import label_dtype
+from .kinds import Cache, kinds
+from .numbers import FIXED
+from .plan import Call, Executed, Outcome, Plan, gradients, lead_rows
+from .prepare import Prepared
+from .settings import Parts
+from .statistics import Statistics
 
-Flat = tuple[Any, ...]
-
-INPUTS = (
-    "Tensor tables, Tensor? seed, Tensor? offset, Tensor? pixel_weight, Tensor? histogram, "
-    "str[] rows, int first, str distribution, float sigma, str curve, float[] parameters, "
-    "int ignore_index, bool align_corners, str backend"
-)
-TENSORS = 5  # of them, which come first
+plans, backward_plans = Cache(128), Cache(128)
 
 
-def route(backend: str, logits: Tensor) -> Backend:
-    """The backend for these logits, or the operators that stand for it."""
-    if private.in_transform():
-        raise RuntimeError(
-            "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
-            "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True"
-        )
-    compiling = torch.compiler.is_compiling()
-    if private.in_forward_mode() and (compiling or forward_ad.unpack_dual(logits).tangent is not None):
-        raise RuntimeError("pat_triton has no forward-mode derivative; take gradients with loss.backward()")
-    if compiling or logits.is_meta or private.is_fake(logits):
-        return Operators(backend)
-    return choose(backend, logits.device)
-
-
-class Operators:
-    """``pat_triton.backends.Backend`` by operators."""
+class Traced(Plan):
+    """By the operators, for tensors that hold no numbers yet."""
 
     traced = True
-    planned_histogram = planned_tables = planned_pass = planned_rescale = None
 
-    def __init__(self, backend: str) -> None:
-        self.backend = backend
+    def run(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
+        settings, prepared = parts.settings, call.prepared
+        made = list(
+            torch.ops.pat_triton.forward(
+                heads, call.target, call.numbers, call.class_counts, call.weight, call.mask_sizes, call.pixel_weight,
+                [] if prepared is None else prepared.tensors, call.factors, self.in_forward, self.keeps,
+                call.return_stats, settings.text,
+            )
+        )  # fmt: skip
+        loss = made.pop(0)
+        statistics = Statistics(*(made.pop(0) for _ in range(4))) if call.return_stats else None
+        gradients = [made.pop(0) if early else None for early in self.in_forward]
+        if prepared is not None:
+            made += [t for t in (prepared.seeds, prepared.offset) if t is not None]
+        # Kernels find the numbers in the tables.
+        numbers = None if runs_kernels(settings.backend, call.target.device) else call.numbers
+        return Outcome(loss, gradients, statistics, (numbers, made))
 
-    def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
-        return torch.ops.pat_triton.histogram(target, classes, ignore_index, self.backend)
-
-    def run(
-        self, logits: Tensor, target: Tensor, inputs: LossInputs, *,
-        reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
-    ) -> Result:  # fmt: skip
-        flat = _flat(inputs, self.backend)
-        loss, _, *by_class = torch.ops.pat_triton.loss(logits, target, *flat, reduce, gradient, sums)
-        return Result(loss, None, ClassSums(*(n.detach() for n in by_class)) if sums else None)
-
-    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
-        return torch.ops.pat_triton.predict(logits, size, align_corners, self.backend)
-
-    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
-        return torch.ops.pat_triton.confusion(target, prediction, classes, ignore_index, self.backend)
-
-
-def _flat(inputs: LossInputs, backend: str) -> Flat:
-    noise = inputs.noise or Noise("", 0.0)
-    checks.known("curve", inputs.curve.name, CURVES)
-    return (
-        inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, inputs.histogram,
-        list(inputs.rows), inputs.first, noise.distribution, noise.sigma, inputs.curve.name, inputs.curve.parameters,
-        inputs.ignore_index, inputs.align_corners, backend,
-    )  # fmt: skip
+    def gradients(
+        self, parts: Parts, prepared: Any, heads: Sequence[Tensor], target: Tensor, pixel_weight: Tensor | None,
+        factor: Tensor, wanted: Sequence[bool],
+    ) -> Sequence[Tensor | None]:  # fmt: skip
+        numbers, kept = prepared
+        text = parts.settings.text
+        made = iter(
+            torch.ops.pat_triton.backward(factor, heads, target, numbers, pixel_weight, kept, wanted, text)
+        )
+        return [next(made) if want else None for want in wanted]
 
 
-def _inputs(
-    tables: Tensor, seed: Tensor | None, offset: Tensor | None, pixel_weight: Tensor | None,
-    histogram: Tensor | None, rows: list[str], first: int, distribution: str, sigma: float, curve: str,
-    parameters: list[float], ignore_index: int, align_corners: bool, backend: str,
-) -> LossInputs:  # fmt: skip
-    noise = Noise(distribution, sigma) if distribution else None
-    made = CURVES[curve](*parameters)
-    return LossInputs(
-        made, pairs(made.parameters), tables, tuple(rows), first, noise, seed, ignore_index, align_corners, offset,
-        pixel_weight, histogram,
-    )  # fmt: skip
+def parts_of(numbers: Tensor | None, text: str) -> Parts:
+    """Options as operators take them: numbers on a CPU are read at every call, and those on a GPU by kernels."""
+    return settings.read(text, None if numbers is None or numbers.device.type != "cpu" else tuple(numbers.tolist()))
 
 
-def _operator(schema: str, run: Any, fake: Any) -> Any:
-    name, arguments = schema.split("(", 1)
-    made = torch.library.custom_op(f"pat_triton::{name}", run, mutates_args=(), schema=f"({arguments}")
-    made.register_fake(fake)
+def _forward(
+    heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], factors: list[float],
+    in_forward: list[bool], keeps: bool, return_stats: bool, text: str,
+) -> list[Tensor]:  # fmt: skip
+    parts = parts_of(numbers, text)
+    prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
+    call = Call(
+        heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers
+    )
+    kind = kinds((*heads, target, class_counts, weight, mask_sizes, pixel_weight))
+    key = None
+    if kind is not None and prepared is None:
+        key = parts.way, len(heads), return_stats, tuple(in_forward), keeps, private.validated(), kind
+    plan = None if key is None else plans.get(key)
+    if plan is None:
+        plan = Executed(parts, call, in_forward, keeps)
+        if key is not None:
+            plans.put(key, plan)
+    loss, gradients, statistics, kept = plan.run(parts, call, heads)
+    made = [loss, *(statistics or ()), *(g for g in gradients if g is not None)]
+    if keeps:
+        made.append(kept.tables.clone() if tensors and kept.tables is tensors[0] else kept.tables)
+        if kept.seeds is not None and prepared is None:
+            made.append(kept.seeds)
     return made
+
+
+def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: Any) -> list[Tensor]:
+    tensors, _, in_forward, keeps, return_stats, text = rest[4:]
+    s, logits = settings.read(text, None).settings, heads[0]
+    compute = torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32
+    B, L = logits.shape[:2]
+    made = [logits.new_empty(() if s.reduce else target.shape, dtype=compute)]
+    if return_stats:
+        made += [logits.new_empty((B, L), dtype=dtype) for dtype in (compute, *(torch.int64,) * 3)]
+    made += [torch.empty_like(z) for z, early in zip(heads, in_forward, strict=True) if early]
+    if keeps:
+        lead = lead_rows(len(numbers) - FIXED, L) if runs_kernels(s.backend, logits.device) else 0
+        made.append(logits.new_empty((lead + len(s.rows) + len(heads) * B, L), dtype=compute))
+        if s.distribution is not None and not tensors:
+            made.append(logits.new_empty(2 * len(heads), dtype=torch.int64))
+    return made
+
+
+def _backward(
+    grad_output: Tensor, heads: list[Tensor], target: Tensor, numbers: Tensor | None, pixel_weight: Tensor | None,
+    kept: list[Tensor], wanted: list[bool], text: str,
+) -> list[Tensor]:  # fmt: skip
+    tables, seeds, offset = (*kept, None, None)[:3]
+    kind = kinds((grad_output, *heads, target, pixel_weight, tables))
+    key = text, len(heads), kind
+    passes = None if kind is None or numbers is not None else backward_plans.get(key)
+    if passes is None:
+        parts, (images, classes) = parts_of(numbers, text), heads[0].shape[:2]
+        lead = 0 if numbers is not None else lead_rows(parts.parameters, classes)
+        prepared = Prepared(tables, parts.settings.rows, parts.noise(classes), seeds, offset, None, lead)
+        inputs = prepared.inputs(parts, images, len(heads), pixel_weight)
+        backend = choose(parts.settings.backend, grad_output.device)
+        if numbers is not None:
+            return [g for g in gradients(backend, inputs, heads, target, grad_output, wanted) if g is not None]
+        passes = [
+            backend.planned_pass(z, target, own, reduce=True, gradient=True, sums=False, grad_output=grad_output)
+            for z, own in zip(heads, inputs, strict=True)
+        ]
+        if kind is not None:
+            backward_plans.put(key, passes)
+    each = (seeds,) * len(heads) if seeds is None or len(heads) == 1 else seeds.split(2)
+    return [
+        run(z, target, tables, seed, offset, pixel_weight, grad_output).gradient
+        for run, z, seed, want in zip(passes, heads, each, wanted, strict=True)
+        if want
+    ]
+
+
+def _fake_backward(_: Tensor, heads: list[Tensor], *rest: Any) -> list[Tensor]:
+    return [torch.empty_like(z) for z, want in zip(heads, rest[-2], strict=True) if want]
 
 
 def _histogram(target: Tensor, classes: int, ignore_index: int, backend: str) -> Tensor:
@@ -105,61 +149,6 @@ def _histogram(target: Tensor, classes: int, ignore_index: int, backend: str) ->
 
 def _fake_histogram(target: Tensor, classes: int, *_: Any) -> Tensor:
     return target.new_empty(target.shape[0], classes + 1, dtype=torch.int64)
-
-
-def _loss(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    *flat, reduce, one_pass, sums = rest
-    inputs = _inputs(*flat)
-    if inputs.histogram is not None:
-        checks.histogram(inputs.histogram, target, inputs.ignore_index)
-    backend = choose(flat[-1], logits.device)
-    loss, gradient, by_class = backend.run(logits, target, inputs, reduce=reduce, gradient=one_pass, sums=sums)
-    assert loss is not None
-    absent = [logits.new_empty(0) for _ in range(4)]
-    gradient = absent[0] if gradient is None else gradient
-    # An operator's results may not share memory.
-    return loss, gradient, *(absent[1:] if by_class is None else (n.clone() for n in by_class))
-
-
-def _fake_loss(logits: Tensor, target: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    reduce, one_pass, sums = rest[-3:]
-    compute = compute_dtype(logits)
-    by_class = [logits.new_empty(logits.shape[:2], dtype=d) for d in (compute, torch.int64, torch.int64)]
-    return (
-        logits.new_empty(() if reduce else target.shape, dtype=compute),
-        torch.empty_like(logits) if one_pass else logits.new_empty(0),
-        *(by_class if sums else (logits.new_empty(0) for _ in by_class)),
-    )
-
-
-def _gradient(grad_output: Tensor, logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
-    backend = choose(flat[-1], logits.device)
-    gradient = backend.run(logits, target, _inputs(*flat), grad_output=grad_output).gradient
-    assert gradient is not None
-    return gradient
-
-
-def _keep(ctx: Any, inputs: Flat, output: tuple[Tensor, ...]) -> None:
-    logits, target, *flat, _, one_pass, _ = inputs
-    tensors = [output[1]] if one_pass else [logits, target, *flat[:TENSORS]]
-    ctx.one_pass, ctx.rest, ctx.inputs = one_pass, flat[TENSORS:], len(inputs)
-    ctx.save_for_backward(*tensors)
-    ctx.set_materialize_grads(False)
-
-
-def _backward(ctx: Any, grad_output: Tensor | None, *others: Tensor | None) -> tuple[Tensor | None, ...]:
-    if any(other is not None and other.numel() for other in others):
-        raise RuntimeError(ONCE)
-    gradient = None
-    if grad_output is not None and ctx.one_pass:
-        gradient = times(ctx.saved_tensors[0], grad_output)
-    elif grad_output is not None:
-        gradient = torch.ops.pat_triton.gradient(grad_output, *ctx.saved_tensors, *ctx.rest)
-    return gradient, *(None,) * (ctx.inputs - 1)
-
-
-def _once(ctx: Any, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-    raise RuntimeError(ONCE)
 
 
 def _predict(logits: Tensor, size: list[int], align_corners: bool, backend: str) -> Tensor:
@@ -181,21 +170,55 @@ def _fake_confusion(target: Tensor, _: Tensor, classes: int, *__: Any) -> Tensor
     return target.new_empty(classes + 2, classes, dtype=torch.int64)
 
 
-LOSS = f"(Tensor logits, Tensor target, {INPUTS}, bool reduce, bool one_pass, bool sums)"
-GRADIENT = f"(Tensor grad_output, Tensor logits, Tensor target, {INPUTS})"
-histogram = _operator(
+class Evaluation:
+    """Of ``pat_triton.backends.Backend`` what evaluation and shared counts need, by operators."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+    def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
+        return torch.ops.pat_triton.histogram(target, classes, ignore_index, self.backend)
+
+    def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
+        return torch.ops.pat_triton.predict(logits, size, align_corners, self.backend)
+
+    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+        return torch.ops.pat_triton.confusion(target, prediction, classes, ignore_index, self.backend)
+
+
+LIBRARY = torch.library.Library("pat_triton", "DEF")
+OPERATORS: list[str] = []
+
+
+def _operator(schema: str, run: Any, fake: Any, *tags: torch.Tag) -> None:
+    name = LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag, *tags))
+    LIBRARY.impl(name, run, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"pat_triton::{name}", fake, lib=LIBRARY)
+    OPERATORS.append(name)
+
+
+_operator(
+    "forward(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
+    "Tensor? pixel_weight, Tensor[] prepared, float[] factors, bool[] in_forward, bool keeps, bool return_stats, "
+    "str settings) -> Tensor[]",
+    _forward,
+    _fake_forward,
+    torch.Tag.nondeterministic_seeded,  # it draws the noise's keys
+)
+_operator(
+    "backward(Tensor grad_output, Tensor[] heads, Tensor target, Tensor? numbers, Tensor? pixel_weight, Tensor[] kept, "
+    "bool[] wanted, str settings) -> Tensor[]",
+    _backward,
+    _fake_backward,
+)
+_operator(
     "histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram
 )
-loss = _operator(f"loss{LOSS} -> (Tensor, Tensor, Tensor, Tensor, Tensor)", _loss, _fake_loss)
-loss.register_autograd(_backward, setup_context=_keep)
-gradient = _operator(f"gradient{GRADIENT} -> Tensor", _gradient, lambda _, logits, *__: torch.empty_like(logits))
-gradient.register_autograd(_once)
-predict = _operator(
+_operator(
     "predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict
 )
-confusion = _operator(
+_operator(
     "confusion(Tensor target, Tensor prediction, int classes, int ignore_index, str backend) -> Tensor",
     _confusion,
     _fake_confusion,
 )
-OPERATORS = [histogram, loss, gradient, predict, confusion]

@@ -1,293 +1,263 @@
 """A kind of call, worked out once: checked arguments, a backend, what it launches, and which tables exist.
 
 What a call's way depends on is its *kind*: shapes, strides, dtypes, devices and alignment of its tensors, the options
-that are not numbers, and torch's modes. The package keeps a plan for each kind that came lately. A plan holds no number
-that is read from a tensor and none that an option may change from step to step: class counts, weights, ``loss_weight``
-and a curve's parameters are read at every call.
-
-Parts of the user's own, batches that lie on several processes, and tensors without numbers (as under torch.compile)
-are planned anew at every call, and their tables made by torch's operators, with the same numbers.
+that are not numbers, and torch's modes. A plan holds no number that is read from a tensor and none that an option may
+change from step to step: class counts, weights, ``loss_weight`` and a curve's parameters are read at every call.
 """
 
-from collections.abc import Hashable, Sequence
+import operator
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from . import checks, noise, private
-from .adjustment import AdjustmentNumbers, Noise, Tables, combine, noise_of
-from .autograd import Head, differentiable
-from .backends import forget_launches
-from .curves import Curve
-from .description import Description, describe
-from .inputs import ClassSums, LossInputs, compute_dtype
-from .kinds import Cache, kinds
-from .numbers import Pair, TableNumbers, pair, pairs
-from .operators import route
-from .sharing import SharedLabelCounts, share
-from .statistics import statistics
-from .weights import LabelCounts, weight_table
-
-if TYPE_CHECKING:
-    from .criterion import SegmentationLoss
-
-plans = Cache(128)
+from . import checks, noise
+from .autograd import differentiable
+from .backends import Backend, choose
+from .description import Description
+from .inputs import ClassSums, LossInputs
+from .numbers import pair
+from .prepare import Prepared, label_counts, prepare
+from .settings import Parts, Settings
+from .statistics import Statistics, statistics
 
 
-def forget() -> None:
-    """Forget all plans, as after tiles were changed."""
-    plans.clear()
-    forget_launches()
-
-
-class Arguments(NamedTuple):
-    """Of one call, what its kind depends on."""
+class Call(NamedTuple):
+    """The arguments of one call. heads: one or several logits; factors: of the loss of each. prepared: what torch's
+    operators made of the labels before, in a graph; else the plan sees to it. numbers: the options', if they are on the
+    GPU."""
 
     heads: Sequence[Tensor]
+    factors: Sequence[float]
     target: Tensor
     return_stats: bool
+    class_counts: Tensor | None
+    weight: Tensor | None
     mask_sizes: Tensor | None
     pixel_weight: Tensor | None
+    prepared: Prepared | None = None
+    numbers: Tensor | None = None
 
 
-class Parts(NamedTuple):
-    """A criterion's options, sorted: what decides a call's way, and the numbers that do not.
+class Outcome(NamedTuple):
+    """loss: () or (B, *spatial). gradients: one for each head, None where it is not made yet. prepared: what a backward
+    that makes it needs besides logits, target and their weights."""
 
-    state: the module's ``options_state`` when they were sorted, and training its mode. way: the same object for the
-    same options; None where a part is the user's own, and says nothing of itself.
-    """
-
-    state: object
-    training: bool
-    way: object | None
-    curve: Curve
-    parameters: tuple[Pair, ...]
-    loss_weight: float
-    amounts: TableNumbers = TableNumbers()
-    variation: Noise | None = None
-
-
-_ways = Cache(128)
-
-
-def _sorted(c: "SegmentationLoss") -> Parts:
-    state, training = c.options_state, c.training  # before the options: another thread may be assigning one
-    # As for a mean with class weights: reduction and weights are in the key besides.
-    described = describe(c.weights, c.adjustment, mean=True, weighted=True, training=training)
-    if described is None or (c.process_group is not None and training):
-        return Parts(state, training, None, c.curve, (), c.loss_weight)
-    description, amounts = described
-    beta = getattr(c.weights, "beta", None)
-    options = (
-        training, type(c.curve), description, beta is None, amounts.variation and amounts.variation.distribution,
-        c.ignore_index, c.reduction, c.align_corners, c.backend, c.gradient, c.validate,
-    )  # fmt: skip
-    numbers = (None if beta is None else 1 - beta, amounts.scale, amounts.offset, amounts.margin)
-    of_tables = TableNumbers(*(None if n is None else pair(n) for n in numbers))
-    parameters, way = pairs(c.curve.parameters), _ways.of(options, object)
-    return Parts(state, training, way, c.curve, parameters, c.loss_weight, of_tables, amounts.variation)
-
-
-def call(
-    c: "SegmentationLoss", heads: Sequence[Tensor], factors: Sequence[float], target: Tensor, return_stats: bool,
-    mask_sizes: Tensor | None, pixel_weight: Tensor | None,
-) -> Any:  # fmt: skip
-    """The loss, and its ``Statistics`` where they are asked for, by the plan of this kind of call; where there is none
-    it is made, and the arguments are checked. heads: one or several logits; factors: of the loss of each."""
-    key: Hashable | None = None
-    parts, buffers = c.sorted_options, c._buffers
-    if torch.compiler.is_compiling():
-        parts = Parts(None, c.training, None, c.curve, (), c.loss_weight)
-    else:
-        if parts is None or parts.state is not c.options_state or parts.training != c.training:
-            parts = c.__dict__["sorted_options"] = _sorted(c)
-        modes = private.modes()
-        if parts.way is not None and modes is not None and target is not None and return_stats.__class__ is bool:
-            tensors = kinds((*heads, target, buffers["weight"], buffers["class_counts"], mask_sizes, pixel_weight))
-            if tensors is not None:
-                key = parts.way, len(heads), return_stats, modes, tensors
-    plan = None if key is None else plans.get(key)
-    if plan is None:
-        plan = Plan(c, Arguments(heads, target, return_stats, mask_sizes, pixel_weight))
-        if key is not None and not plan.backend.traced and not private.is_faking():
-            plans.put(key, plan)
-    return plan(c, parts, heads, factors, target, mask_sizes, pixel_weight)
+    loss: Tensor
+    gradients: Sequence[Tensor | None]
+    statistics: Statistics | None
+    prepared: Any
 
 
 class Plan:
-    """Called with a criterion and arguments of the kind that it was made from.
+    """Called with options and arguments of the kind that it was made from.
 
+    one_pass: for each head whether its forward also makes its gradient, 1 read and 1 write of the logits; otherwise
+    the backward does, with grad_output folded in before rounding, 2 reads and 1 write.
     Raises TypeError or ValueError for arguments that do not go together.
     """
 
-    def __init__(self, c: "SegmentationLoss", given: Arguments) -> None:
-        labels, pixel_weight = checks.call(c, *given)
-        first = given.heads[0]
-        self.backend = route(c.backend, first)
-        self.target_has_channel = labels.ndim != given.target.ndim
-        self.weight_has_channel = given.pixel_weight is not None and pixel_weight is not given.pixel_weight
-        self.return_stats = given.return_stats
-        self.looked = checks.looks_at_labels(labels.device, c.validate)
-        self.images, self.classes = first.shape[:2]
-        self.ignore_index, self.align_corners = c.ignore_index, c.align_corners
-        self.reduce, self.mean = c.reduction != "none", c.reduction == "mean"
-        self.heads: list[Head | None] = [None] * len(given.heads)
-        self.shared = c.process_group is not None and c.training
-        self.tables: Any = None
-        described = describe(
-            c.weights, c.adjustment, mean=self.mean, weighted=c.weight is not None, training=c.training
-        )
-        if described is not None and not self.shared and self.backend.planned_tables is not None:
-            self._plan_tables(c, *described, labels, given)
+    traced = False
 
-    def _plan_tables(
-        self, c: "SegmentationLoss", description: Description, amounts: AdjustmentNumbers, labels: Tensor,
-        given: Arguments,
-    ) -> None:  # fmt: skip
+    def __init__(self, parts: Parts, call: Call) -> None:
+        labels, pixel_weight = checks.call(parts.settings, call)
+        self.target_has_channel = labels.ndim != call.target.ndim
+        self.weight_has_channel = call.pixel_weight is not None and pixel_weight is not call.pixel_weight
+        enabled = torch.is_grad_enabled()
+        self.graph = tuple([head.requires_grad and enabled for head in call.heads])
+        self.differentiable = any(self.graph)
+        self.one_pass = tuple([_one_pass(parts.settings, head, labels, self.traced) for head in call.heads])
+        self.in_forward = tuple(map(operator.and_, self.graph, self.one_pass))
+        self.keeps = self.in_forward != self.graph  # something for a backward that makes gradients
+
+    def __call__(self, parts: Parts, call: Call) -> Any:
+        if self.target_has_channel:
+            call = call._replace(target=call.target.squeeze(1))
+        if self.weight_has_channel and call.pixel_weight is not None:
+            call = call._replace(pixel_weight=call.pixel_weight.squeeze(1))
+        if not self.differentiable:
+            made = self.run(parts, call, call.heads)
+            return (made.loss, made.statistics) if call.return_stats else made.loss
+        loss = differentiable(self, parts, call, *call.heads)
+        return (loss[0], Statistics(*loss[1:])) if call.return_stats else loss
+
+    def run(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
+        """The loss, and the gradients that are made ``in_forward``."""
+        raise NotImplementedError
+
+    def gradients(
+        self, parts: Parts, prepared: Any, heads: Sequence[Tensor], target: Tensor, pixel_weight: Tensor | None,
+        factor: Tensor, wanted: Sequence[bool],
+    ) -> Sequence[Tensor | None]:  # fmt: skip
+        """Of the heads that are ``wanted``, times ``factor``: those that forward did not make."""
+        raise NotImplementedError
+
+
+class Executed(Plan):
+    """By a backend. in_forward: the heads whose gradient the forward makes, and whether it ``keeps`` something; without
+    them autograd is asked."""
+
+    def __init__(
+        self, parts: Parts, call: Call, in_forward: Sequence[bool] | None = None, keeps: bool = False
+    ) -> None:
+        super().__init__(parts, call)
+        settings, first = parts.settings, call.heads[0]
+        labels = call.target.squeeze(1) if self.target_has_channel else call.target
+        if in_forward is not None:
+            self.in_forward, self.keeps = tuple(in_forward), keeps
+        self.backend = choose(settings.backend, first.device)
+        self.looked = checks.looks_at_labels(labels.device, settings.validate)
+        self.images, self.classes = first.shape[:2]
+        self.dtype = torch.float64 if any(z.dtype == torch.float64 for z in call.heads) else torch.float32
+        # Sigma and the curve's parameters, which kernels read from the tables.
+        self.lead = 0 if self.backend.planned_tables is None else lead_rows(parts.parameters, self.classes)
+        self.options: list[dict[str, Any]] = [
+            {"reduce": settings.reduce, "gradient": gradient, "sums": call.return_stats} for gradient in self.in_forward
+        ]
+        self.rescales: list[Any] = [None] * len(call.heads)
+        self.passes: list[Any] = [partial(self.backend.run, **options) for options in self.options]
+        self.tables: Any = None
+        if self.lead and not settings.tables_by_torch:
+            self._plan_tables(parts, call, labels)
+        elif self.lead:
+            self.lead_rows = self.backend.planned_tables(
+                Description("one", None, ()), self.lead, 1.0, 1, self.classes, 0, self.dtype, labels.device,
+                None, None, None, (),
+            )  # fmt: skip
+
+    def _plan_tables(self, parts: Parts, call: Call, labels: Tensor) -> None:
         """By a kernel, from the histogram, the buffers and the numbers of a call."""
-        if given.mask_sizes is not None and description.numerator != "mask_size":
-            raise checks.mask_sizes_unused(c.weights)
-        counts, heads = c.class_counts, len(given.heads)
+        settings, heads = parts.settings, len(call.heads)
+        description = settings.description(weighted=call.weight is not None)
+        if call.mask_sizes is not None and description.numerator != "mask_size":
+            raise checks.mask_sizes_unused(parts.rule)
         self.rows = description.rows
-        self.first_weights = [len(self.rows) + number * self.images for number in range(heads)]
+        self.noise = settings.noise(1.0, self.classes)  # its sigma is what the tables multiply theirs with
         self.draw_seeds = noise.seeds(labels.device, heads)
-        drawn, passes = noise_of(amounts.variation, self.classes), []
-        for number, logits in enumerate(given.heads):
-            inputs = LossInputs(
-                c.curve,
-                pairs(c.curve.parameters),
-                None,
-                self.rows,
-                self.first_weights[number],
-                drawn,
-                None,
-                c.ignore_index,
-                c.align_corners,
-            )
-            passes.append(self._plan_head(number, c, logits, labels, inputs).run)
-        self.counted = self.return_stats or self.looked or description.counts_labels(counts is not None)
-        self.histogram = self.backend.planned_histogram(labels, self.classes, c.ignore_index)
-        wide = any(head.dtype == torch.float64 for head in given.heads)
+        planned: Any = Prepared(None, self.rows, self.noise, None, None, None, self.lead)  # type: ignore[arg-type]
+        inputs = planned.inputs(parts, self.images, heads, None)
+        self.passes = [
+            self.backend.planned_pass(logits, labels, own, **options)
+            for logits, own, options in zip(call.heads, inputs, self.options, strict=True)
+        ]
+        self.counted = call.return_stats or self.looked or description.counts_labels(call.class_counts is not None)
+        self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignore_index)
         self.tables = self.backend.planned_tables(
-            description, self.images, self.classes, heads, torch.float64 if wide else torch.float32,
-            labels.device, counts, c.weight, given.mask_sizes, passes,
+            description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads, self.dtype,
+            labels.device, call.class_counts, call.weight, call.mask_sizes, () if self.keeps else self.passes,
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
 
-    def __call__(
-        self, c: "SegmentationLoss", parts: Parts, heads: Sequence[Tensor], factors: Sequence[float], labels: Tensor,
-        mask_sizes: Tensor | None, pixel_weight: Tensor | None,
-    ) -> Any:  # fmt: skip
-        return_stats = self.return_stats
-        if self.target_has_channel:
-            labels = labels.squeeze(1)
-        if self.weight_has_channel and pixel_weight is not None:
-            pixel_weight = pixel_weight.squeeze(1)
-        histogram: Any = None
-        inputs: list[LossInputs] | None = None
-        if self.tables is None:
-            histogram, inputs = self._inputs_by_torch(c, heads, factors, labels, mask_sizes, pixel_weight)
-        else:
-            if self.counted:
-                histogram = self.histogram(labels)
-            if self.looked:
-                checks.counts_of_call(histogram, labels, self.ignore_index, mask_sizes)
-            buffers, factor, n = c._buffers, parts.loss_weight / self.divide_by, len(heads)
-            of_heads = (pair(factor * factors[0]),) if n == 1 else tuple([pair(factor * own) for own in factors])
-            tables = self.tables(
-                histogram, buffers["class_counts"], buffers["weight"], mask_sizes, of_heads, parts.amounts
-            )
-            drawn, seed, seeds = parts.variation, None, None
-            if drawn is not None:
-                drawn, seed = noise_of(drawn, self.classes), self.draw_seeds()
-                seeds = None if n == 1 else seed.split(2)  # which costs as much as the draw
-        total: Any = None
-        sums: list[ClassSums] = []
-        for number, logits in enumerate(heads):
-            if inputs is not None:
-                own = inputs[number]
-            else:
-                own = LossInputs(
-                    parts.curve, parts.parameters, tables, self.rows, self.first_weights[number], drawn,
-                    seed if seeds is None else seeds[number], self.ignore_index, self.align_corners, None, pixel_weight,
-                )  # fmt: skip
-            head = self.heads[number] or self._plan_head(number, c, logits, labels, own)
-            loss: Any
-            if head.differentiable:
-                loss = differentiable(logits, (head, labels, own))
-                if return_stats:
-                    loss, *by_class = loss
-                    sums.append(ClassSums(*by_class))
-            else:
-                result = head.run(logits, labels, own)
-                loss = result.loss
-                if result.sums is not None:
-                    sums.append(result.sums)
-            total = loss if total is None else total + loss
-        return (total, statistics(sums, histogram, self.looked)) if return_stats else total
+    def run(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
+        return (self._by_torch if self.tables is None else self._by_kernels)(parts, call, heads)
 
-    def _plan_head(
-        self, number: int, c: "SegmentationLoss", logits: Tensor, labels: Tensor, inputs: LossInputs
-    ) -> Head:
-        traced, graph = self.backend.traced, logits.requires_grad and torch.is_grad_enabled()
-        one_pass = _one_pass(c, logits.dtype, traced)
-        options: dict[str, Any] = {"reduce": self.reduce, "gradient": one_pass and graph, "sums": self.return_stats}
-        run: Any
-        if inputs.tables is None and self.backend.planned_pass is not None:
-            run = self.backend.planned_pass(logits, labels, inputs, **options)
-        else:
-            run = partial(self.backend.run, **options)
-        made = self.heads[number] = Head(self.backend, run, one_pass, graph and not traced)
-        return made
-
-    def _inputs_by_torch(
-        self, c: "SegmentationLoss", heads: Sequence[Tensor], factors: Sequence[float], labels: Tensor,
-        mask_sizes: Tensor | None, pixel_weight: Tensor | None,
-    ) -> tuple[Tensor | None, list[LossInputs]]:  # fmt: skip
-        counts = self._counts(c, labels, mask_sizes)
-        if self.looked and not self.backend.traced:
-            counts.look(c.ignore_index)
-        tables = combine(c.adjustment, counts.counts) if c.adjustment else Tables()
-        tables = tables if c.training else tables.without_noise()
-        seeds: Sequence[Tensor | None] = [None] * len(heads)
-        if tables.noise:
-            seeds = counts.from_rank_0(noise.seeds(labels.device, len(heads))()).split(2)
-        scale = c.loss_weight * (counts.world_size if self.reduce else 1)
-        inputs = [
-            self._inputs(c, counts, tables, factor * scale, head, seed, pixel_weight)
-            for head, factor, seed in zip(heads, factors, seeds, strict=True)
-        ]
-        return counts.histogram if self.return_stats else None, inputs
-
-    def _counts(self, c: "SegmentationLoss", labels: Tensor, mask_sizes: Tensor | None) -> LabelCounts:
-        def histogram() -> Tensor:
-            return self.backend.histogram(labels, self.classes, c.ignore_index)
-
-        tables = {"counts": c.class_counts, "weight": c.weight, "mask_sizes": mask_sizes}
-        if not self.shared:
-            return LabelCounts(histogram, labels, self.classes, **tables)
-        return SharedLabelCounts(share(c.process_group, c.sharding), histogram, labels, self.classes, **tables)
-
-    def _inputs(
-        self, c: "SegmentationLoss", counts: LabelCounts, tables: Tables, factor: float, head: Tensor,
-        seed: Tensor | None, pixel_weight: Tensor | None,
-    ) -> LossInputs:  # fmt: skip
-        weights, rows = weight_table(c.weights, counts, self.mean, factor, compute_dtype(head)), tables.rows
-        if rows:
-            adjustment = torch.stack([getattr(tables, name) for name in rows])
-            weights = torch.cat((adjustment.to(weights.dtype), weights))
-        parameters = () if self.backend.traced else pairs(c.curve.parameters)  # the operator takes them from the curve
-        return LossInputs(
-            c.curve, parameters, weights, rows, len(rows), tables.noise, seed, c.ignore_index, c.align_corners,
-            None if seed is None else counts.global_offset, pixel_weight, counts.histogram if self.looked else None,
+    def _by_kernels(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
+        _, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, _, numbers = call
+        histogram: Any = self.histogram(target) if self.counted else None
+        if self.looked:
+            checks.counts_of_call(histogram, target, parts.settings.ignore_index, mask_sizes)
+        divide_by, seed, seeds = self.divide_by, None, None
+        tables = self.tables(
+            histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
+            tuple([pair(factor / divide_by) for factor in factors]), parts.pairs,
         )  # fmt: skip
+        each: Any = None
+        if self.noise is not None:
+            seed = seeds = self.draw_seeds()
+            if len(heads) > 1:
+                each = seeds.split(2)  # which costs as much as the draw
+        loss: Any = None
+        gradients: list[Tensor | None] = []
+        sums: list[ClassSums] = []
+        for number, run in enumerate(self.passes):
+            term, gradient, by_class = run(
+                heads[number], target, tables, seed if each is None else each[number], None, pixel_weight
+            )
+            loss = term if loss is None else loss + term
+            gradients.append(gradient)
+            if by_class is not None:
+                sums.append(by_class)
+        prepared = None
+        if self.keeps:
+            prepared = Prepared(tables, self.rows, self.noise, seeds, None, None, self.lead)
+        return Outcome(loss, gradients, statistics(sums, histogram, self.looked) if return_stats else None, prepared)
+
+    def _by_torch(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
+        prepared = self._prepared(parts, call)
+        inputs = prepared.inputs(parts, self.images, len(heads), call.pixel_weight)
+        made = [run(z, call.target, own) for run, z, own in zip(self.passes, heads, inputs, strict=True)]
+        loss: Any = made[0].loss
+        for other in made[1:]:
+            loss = loss + other.loss
+        told = None
+        if call.return_stats:
+            told = statistics([own.sums for own in made], prepared.histogram, self.looked)  # type: ignore[misc, arg-type]
+        return Outcome(loss, [own.gradient for own in made], told, prepared)
+
+    def _prepared(self, parts: Parts, call: Call) -> Prepared:
+        settings, target = parts.settings, call.target
+        prepared = call.prepared
+        if prepared is None:
+            labels = label_counts(
+                parts, lambda: self.backend.histogram(target, self.classes, settings.ignore_index), target,
+                self.classes, counts=call.class_counts, weight=call.weight, mask_sizes=call.mask_sizes,
+            )  # fmt: skip
+            if self.looked:
+                labels.look(settings.ignore_index)
+            prepared = prepare(parts, parts.numbers, labels, call.factors, self.dtype, call.return_stats)
+        elif self.looked:
+            checks.counts_of_call(prepared.histogram, target, settings.ignore_index, call.mask_sizes)
+        if self.lead:
+            pairs = parts.pairs
+            if prepared.noise is not None:  # its gain is in it
+                pairs = pairs._replace(sigma=pair(prepared.noise.sigma))
+            numbers = call.numbers if parts.by_tensor else None
+            lead = self.lead_rows(None, None, None, None, numbers, (), pairs).view(-1, self.classes)
+            prepared = prepared._replace(tables=torch.cat((lead, prepared.tables)), lead=self.lead)
+        return prepared
+
+    def rescale(self, number: int, gradient: Tensor, factor: Tensor) -> None:
+        """A head's, in place by a scalar; which is planned when the first gradient is there."""
+        rescale = self.rescales[number]
+        if rescale is None:
+            rescale = self.rescales[number] = self.backend.planned_rescale(gradient)
+        rescale(gradient, factor)
+
+    def gradients(
+        self, parts: Parts, prepared: Prepared, heads: Sequence[Tensor], target: Tensor, pixel_weight: Tensor | None,
+        factor: Tensor, wanted: Sequence[bool],
+    ) -> list[Tensor | None]:  # fmt: skip
+        inputs = prepared.inputs(parts, self.images, len(heads), pixel_weight)
+        return gradients(self.backend, inputs, heads, target, factor, wanted)
 
 
-def _one_pass(c: "SegmentationLoss", logits: torch.dtype, traced: bool) -> bool:
-    """Whether the forward writes the gradient."""
-    if c.gradient != "auto":
-        return c.gradient == "one_pass"
-    # A compiled backward cannot scale in place, and would read and write the gradient once more.
-    return logits != torch.float16 and c.reduction != "none" and not traced
+def gradients(
+    backend: Backend, inputs: Sequence[LossInputs], heads: Sequence[Tensor], target: Tensor, factor: Tensor,
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:  # fmt: skip
+    """Of the heads that are wanted, times ``factor``."""
+    return [
+        backend.run(head, target, own, grad_output=factor).gradient if want else None
+        for head, own, want in zip(heads, inputs, wanted, strict=True)
+    ]
+
+
+def lead_rows(parameters: int, classes: int) -> int:
+    """Rows of tables that hold sigma and a curve's parameters."""
+    return -(-(1 + parameters) // classes)
+
+
+def _one_pass(settings: Settings, logits: Tensor, labels: Tensor, traced: bool) -> bool:
+    """Whether the forward makes the gradient of these logits.
+
+    A graph may not scale in place what its forward made, and reads and writes it once more: 2 reads and 2 writes of the
+    logits, where a backward that makes it has 2 reads and 1 write. Logits that are resized to larger labels are the
+    small part of what a pass reads, and the second pass would compute every exponential again.
+    """
+    if settings.gradient != "auto":
+        return settings.gradient == "one_pass"
+    if logits.dtype == torch.float16 or not settings.reduce:
+        return False
+    return not traced or logits.shape[2:] != labels.shape[1:]

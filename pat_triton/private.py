@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch._guards import detect_fake_mode
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import is_fake as _is_fake
 from torch.autograd import forward_ad
 
 TRITON_READ = ((3, 4), (3, 9))  # the first and the last version whose launcher was read
@@ -30,8 +30,9 @@ def in_forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
-def is_fake(tensor: Tensor) -> bool:
-    return isinstance(tensor, FakeTensor)
+def has_numbers(tensor: Tensor) -> bool:
+    """Not if it is on meta, fake, or stands for one that is."""
+    return not (tensor.is_meta or _is_fake(tensor))
 
 
 def is_faking() -> bool:
@@ -72,10 +73,15 @@ _VALIDATE = os.environ.encodekey("PAT_TRITON_VALIDATE")  # type: ignore[attr-def
 _environment = os.environ._data  # type: ignore[attr-defined]
 
 
+def validated() -> Any:
+    """The environment's PAT_TRITON_VALIDATE as it is held; ``os.environ.get`` encodes the name and makes an exception
+    of its absence at every call."""
+    return _environment.get(_VALIDATE)
+
+
 def modes() -> tuple[Any, bool] | None:
-    """What a call's way depends on besides its arguments: the environment's PAT_TRITON_VALIDATE as it is held (
-    ``os.environ.get`` encodes the name and makes an exception of its absence at every call), and whether gradients are
-    recorded. None where a transform or forward-mode differentiation is active."""
+    """What a call's way depends on besides its arguments: ``validated``, and whether gradients are recorded. None where
+    a transform or forward-mode differentiation is active."""
     if in_transform() or forward_ad._current_level >= 0:
         return None
     return _environment.get(_VALIDATE), torch.is_grad_enabled()

@@ -1,8 +1,8 @@
 """(c) Weight tables: mask sizes -> how much a labelled pixel of each image and class weighs.
 
 A rule is called with a ``LabelCounts`` and returns ``(table, normaliser)``, float64: (B, L) or (L,)
-weights or one for all, and what "mean" divides the summed loss by. Those of this file are data as well, a
-``numerator`` and a ``divisor``, of which a kernel makes the table.
+weights or one for all, and what "mean" divides the summed loss by. Those of this file are data, a ``numerator`` and
+a ``divisor``, of which ``by_name`` here or a kernel makes the table.
 """
 
 import dataclasses
@@ -126,32 +126,39 @@ class LabelCounts:
 Rule = Callable[[LabelCounts], tuple[Tensor | float, Tensor | float]]
 
 
+class Described:
+    """A rule that is data: a numerator, the weights, and what a mean divides by."""
+
+    numerator: ClassVar[str]
+    divisor: ClassVar[str]
+
+    @property
+    def rest(self) -> float | None:
+        """1 - beta, where it is given."""
+        return None
+
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        return by_name(self.numerator, self.divisor, self.rest, labels)
+
+
 @dataclasses.dataclass(frozen=True)
-class Pixel:
+class Pixel(Described):
     """Every labelled pixel counts alike: 1 / labelled pixels."""
 
-    numerator: ClassVar = "one"
-    divisor: ClassVar = "labelled"
-
-    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
-        return 1.0, labels.labelled()
+    numerator = "one"
+    divisor = "labelled"
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightedPixel:
+class WeightedPixel(Described):
     """As ``Pixel``, but the mean divides by the summed class weights of the labelled pixels, as torch."""
 
-    numerator: ClassVar = "one"
-    divisor: ClassVar = "weighted"
-
-    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
-        if labels.weight is None:
-            return 1.0, labels.labelled()
-        return 1.0, (statistics(labels.batch) * labels.weight).sum()
+    numerator = "one"
+    divisor = "weighted"
 
 
 @dataclasses.dataclass(frozen=True)
-class EffectiveNumber:
+class EffectiveNumber(Described):
     """(1 - beta) / (1 - beta ** n_l), normalised to sum to the number of classes present (Cui et al. 2019).
 
     beta in [0, 1); None is (N - 1) / N with N the sum of n. Absent classes weigh 0.
@@ -159,53 +166,72 @@ class EffectiveNumber:
 
     beta: float | None = None
 
-    numerator: ClassVar = "effective_number"
-    divisor: ClassVar = "labelled"
+    numerator = "effective_number"
+    divisor = "labelled"
 
     def __post_init__(self) -> None:
         if self.beta is not None and not 0 <= checks.finite("beta", self.beta) < 1:
             raise ValueError(f"beta: expected None or a number in [0, 1), got {self.beta}")
 
-    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
-        n = statistics(labels.counts)
-        rest = 1 / n.sum().clamp(min=1) if self.beta is None else torch.full_like(n[0], 1 - self.beta)
-        # 1 - beta ** n without cancelling; log1p(-1) * 0 would be nan where n is 0.
-        shared = -torch.expm1(n.clamp(min=1) * torch.log1p(-rest))
-        present = n > 0
-        table = torch.where(present, rest / shared, 0.0)
-        return table * (present.sum() / table.sum().clamp(min=torch.finfo(n.dtype).tiny)), labels.labelled()
+    @property
+    def rest(self) -> float | None:
+        return None if self.beta is None else 1 - float(self.beta)
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskSize:
+class MaskSize(Described):
     """1 / S[b, l], the mean over the B images (PAT, equation 5). A class absent from an image weighs 0."""
 
-    numerator: ClassVar = "mask_size"
-    divisor: ClassVar = "images"
-
-    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
-        sizes = labels.mask_sizes
-        return sizes.reciprocal().masked_fill_(sizes == 0, 0), labels.images
+    numerator = "mask_size"
+    divisor = "images"
 
 
 @dataclasses.dataclass(frozen=True)
-class Element:
+class Element(Described):
     """Mean over all B * L * H * W elements, ignored pixels counted (the released PAT)."""
 
-    numerator: ClassVar = "one"
-    divisor: ClassVar = "elements"
-
-    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
-        return 1.0, labels.pixels * labels.shape[1]
+    numerator = "one"
+    divisor = "elements"
 
 
 DESCRIBED = (Pixel, WeightedPixel, EffectiveNumber, MaskSize, Element)
+RULES: dict[Any, Rule] = {(rule.numerator, rule.divisor): rule() for rule in DESCRIBED}
 
 
-def weight_table(rule: Rule, labels: LabelCounts, mean: bool, loss_weight: float, dtype: torch.dtype) -> Tensor:
-    """The (B, L) table a backend multiplies by: class and loss weights in, the mean divided out in float64."""
-    table, normaliser = rule(labels)
-    labels.used_by(rule)
+def by_name(
+    numerator: str, divisor: str, rest: Any, labels: LabelCounts
+) -> tuple[Tensor | float, Tensor | float]:
+    """(table, normaliser) of a described rule. rest: 1 - beta, a number or a tensor without dimensions, or None."""
+    table: Tensor | float = 1.0
+    if numerator == "effective_number":
+        table = effective_number(labels, rest)
+    elif numerator == "mask_size":
+        sizes = labels.mask_sizes
+        table = sizes.reciprocal().masked_fill_(sizes == 0, 0)
+    if divisor == "images":
+        return table, labels.images
+    if divisor == "elements":
+        return table, labels.pixels * labels.shape[1]
+    if divisor == "weighted" and labels.weight is not None:
+        return table, (statistics(labels.batch) * labels.weight).sum()
+    return table, labels.labelled()
+
+
+def effective_number(labels: LabelCounts, rest: Any) -> Tensor:
+    n = statistics(labels.counts)
+    rest = 1 / n.sum().clamp(min=1) if rest is None else torch.ones_like(n[0]) * rest
+    # 1 - beta ** n without cancelling; log1p(-1) * 0 would be nan where n is 0.
+    shared = -torch.expm1(n.clamp(min=1) * torch.log1p(-rest))
+    present = n > 0
+    table = torch.where(present, rest / shared, 0.0)
+    return table * (present.sum() / table.sum().clamp(min=torch.finfo(n.dtype).tiny))
+
+
+def weight_table(
+    table: Tensor | float, normaliser: Tensor | float, labels: LabelCounts, mean: bool, factor: Any, dtype: torch.dtype
+) -> Tensor:
+    """The (B, L) table a backend multiplies by, of what a rule gives: class weights and a factor in, the mean divided
+    out in float64."""
     if labels.weight is not None:
         table = labels.weight * table
     if mean:
@@ -215,8 +241,8 @@ def weight_table(rule: Rule, labels: LabelCounts, mean: bool, loss_weight: float
         else:
             normaliser = max(normaliser, 1)
         table = table / normaliser
-    if loss_weight != 1:
-        table = table * loss_weight
+    if isinstance(factor, Tensor) or factor != 1:
+        table = table * factor
     if isinstance(table, Tensor):
-        return table.to(dtype).expand(labels.shape).contiguous()
+        return table.to(labels.target.device, dtype).expand(labels.shape).contiguous()
     return torch.full(labels.shape, table, dtype=dtype, device=labels.target.device)

@@ -1,6 +1,6 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
-from .calls import call, counts_of_call
+from .calls import call, counts_of_call, kinds
 from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
 from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
 from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
@@ -22,6 +22,7 @@ __all__ = [
     "histogram",
     "ignored",
     "index",
+    "kinds",
     "known",
     "large_enough",
     "logits",

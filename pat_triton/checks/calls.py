@@ -1,7 +1,6 @@
 """The arguments of one call of a loss, against each other and against the loss's options."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -9,38 +8,43 @@ from . import scalars, tables, tensors
 from .labels import histogram
 
 if TYPE_CHECKING:
-    from ..criterion import SegmentationLoss
+    from ..plan import Call
+    from ..settings import Settings
 
 
-def call(
-    c: "SegmentationLoss", heads: Sequence[Tensor], target: Tensor, return_stats: bool, mask_sizes: Tensor | None,
-    pixel_weight: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+def kinds(logits: Any, target: Any, return_stats: Any) -> None:
+    """TypeError for arguments of another kind."""
+    tensors.tensor("logits", logits)
+    tensors.tensor("target", target)
+    scalars.flag("return_stats", return_stats)
+
+
+def call(settings: "Settings", given: "Call") -> tuple[Tensor, Tensor | None]:
     """The target and the factors of its pixels as (B, *spatial), views; TypeError or ValueError for what does not go
     together."""
-    for number, head in enumerate(heads):
+    for number, head in enumerate(given.heads):
         tensors.logits(head)
-        tensors.alike(number, head, heads[0])
-        labels = _target(c, head, target)
-    scalars.flag("return_stats", return_stats)
-    tables.mask_sizes(mask_sizes, heads[0])
-    return labels, tensors.pixel_weight(pixel_weight, labels)
+        tensors.alike(number, head, given.heads[0])
+        labels = _target(settings, head, given)
+    scalars.flag("return_stats", given.return_stats)
+    tables.mask_sizes(given.mask_sizes, given.heads[0])
+    return labels, tensors.pixel_weight(given.pixel_weight, labels)
 
 
-def _target(c: "SegmentationLoss", logits: Tensor, target: Tensor) -> Tensor:
+def _target(settings: "Settings", logits: Tensor, given: "Call") -> Tensor:
     """The target of these logits as (B, *spatial)."""
-    target = tensors.target(target, logits)
-    tensors.ignored(c.ignore_index, logits.shape[1])
-    tables.per_class("weight", c.weight, logits)
-    tables.per_class("class_counts", c.class_counts, logits)
+    target = tensors.target(given.target, logits)
+    tensors.ignored(settings.ignore_index, logits.shape[1])
+    tables.per_class("weight", given.weight, logits)
+    tables.per_class("class_counts", given.class_counts, logits)
     if logits.shape[2:] != target.shape[1:]:
-        if c.gradient == "one_pass" and c.reduction == "none":
+        if settings.gradient == "one_pass" and not settings.reduce:
             raise ValueError(
                 "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
                 f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
                 "choose 'auto' or 'recompute'"
             )
-        if c.process_group is not None and c.training and c.sharding == "rows":
+        if settings.sharding == "rows":
             raise ValueError(
                 f"sharding: 'rows' needs logits of their target's size, got {tuple(logits.shape)} for "
                 f"{tuple(target.shape)}: a resized row also sees a row of the next process"

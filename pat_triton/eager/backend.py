@@ -12,7 +12,6 @@ from .count import count, largest
 from .room import Room, borrowed
 from .source import Dense, Resized, Source, chunks
 
-traced = False
 planned_histogram = planned_tables = planned_pass = None  # by operators, see ``pat_triton.weights``
 
 

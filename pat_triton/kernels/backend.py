@@ -20,7 +20,6 @@ from .views import strides_over_pixels
 
 # Triton decides at import, by TRITON_INTERPRET, what a kernel is.
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
-traced = False
 
 planned_histogram, planned_tables, planned_pass, planned_rescale = Histogram, TableMaker, Pass, rescale
 
@@ -46,12 +45,12 @@ def run(
 ) -> Result:  # fmt: skip
     tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output
     rest = (
-        type(inputs.curve), inputs.rows, inputs.first, inputs.noise and inputs.noise.distribution,
+        inputs.curve.name, inputs.rows, inputs.first, inputs.lead, inputs.noise and inputs.noise.distribution,
         inputs.ignore_index, inputs.align_corners, reduce, gradient, sums,
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
-    return made(logits, target, inputs, grad_output)
+    return made(logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output)
 
 
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:

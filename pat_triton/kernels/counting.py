@@ -1,5 +1,6 @@
 """Launches that need no logits: the labels' histogram, the tables of a call, the confusion matrix, a rescaling."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from ..adjustment import ROWS
 from ..description import Description
-from ..numbers import Pair, TableNumbers
+from ..numbers import NumberPairs, Pair
 from . import tiles
 from .histogram import histogram_kernel
 from .launch import Launch
@@ -41,36 +42,37 @@ class Histogram:
 
 
 class TableMaker:
-    """``LossInputs.tables`` of one kind of call, (rows + heads * B) L numbers, as its ``Description`` says; and after
+    """``LossInputs.tables`` of one kind of call, (rows + heads * B) L numbers, as its ``Description`` says, of which the
+    ``lead`` rows hold sigma, times a ``gain``, and the curve's parameters; and after
     them room for the partial sums of the call's passes, which saves memory of their own."""
 
     def __init__(
-        self, description: Description, images: int, classes: int, heads: int, dtype: torch.dtype,
-        device: torch.device, class_counts: Tensor | None, weight: Tensor | None, mask_sizes: Tensor | None,
-        passes: Sequence[Pass],
+        self, description: Description, lead: int, gain: float, images: int, classes: int, heads: int,
+        dtype: torch.dtype, device: torch.device, class_counts: Tensor | None, weight: Tensor | None,
+        mask_sizes: Tensor | None, passes: Sequence[Pass],
     ) -> None:  # fmt: skip
-        rows = len(description.rows)
-        self.elements = (rows + heads * images) * classes
+        rows = lead + len(description.rows)
+        self.shape: tuple[int, ...] = rows + heads * images, classes
         for each in passes:
             if each.numbers.dtype == dtype:
-                each.room = triton.cdiv(self.elements, ROOM) * ROOM
-                self.elements = each.room + each.programs
-        self.numbers = torch.empty(0, dtype=dtype, device=device)  # what others are made like, fast
+                each.room = triton.cdiv(math.prod(self.shape), ROOM) * ROOM
+                self.shape = (each.room + each.programs,)
+        self.like = torch.empty(0, dtype=dtype, device=device)  # what others are made like, fast
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
             tables_kernel, images, device, strides, images, num_warps=1 if block <= 128 else 4,
-            L=classes, ROWS=rows, NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
+            L=classes, ROWS=rows, GAIN=gain, NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
             BATCH=description.counts_batch(class_counts is not None),
-            **{name.upper(): description.row(name) for name in ROWS}, BLOCK=block,
+            **{n.upper(): None if (row := description.row(n)) is None else lead + row for n in ROWS}, BLOCK=block,
         )  # fmt: skip
 
     def __call__(
         self, histogram: Tensor | None, class_counts: Tensor | None, weight: Tensor | None,
-        mask_sizes: Tensor | None, factors: tuple[Pair, ...], amounts: TableNumbers,
+        mask_sizes: Tensor | None, numbers: Tensor | None, factors: tuple[Pair, ...], amounts: NumberPairs,
     ) -> Tensor:  # fmt: skip
-        tables = self.numbers.new_empty(self.elements)
-        self.launch((histogram, class_counts, weight, mask_sizes, tables), factors, amounts)
+        tables = self.like.new_empty(self.shape)
+        self.launch((histogram, class_counts, weight, mask_sizes, numbers, tables), factors, amounts)
         return tables
 
 

@@ -11,7 +11,7 @@ Their gradient is ``upsample``'s; for columns that it cannot hold this kernel sa
 import triton
 import triton.language as tl
 
-from .numbers import numbers
+from .numbers import parameters
 from .pixel import AdjustmentTables, NoiseArguments, adjust, better, entries, label, settle, slopes, softmax, worst
 from .resize import place, read
 from .views import offsets, rows, tile
@@ -20,15 +20,16 @@ from .views import offsets, rows, tile
 @triton.jit(do_not_specialize=["room", "first_weights", "ignore_index"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables, seed, offset,
-    sigma, parameters, strides, held, resize, shape, room, first_weights, ignore_index,
-    L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr, CLASSES: tl.constexpr,
-    PIXELS: tl.constexpr, VECTOR: tl.constexpr,
+    strides, held, resize, shape, room, first_weights, ignore_index,
+    L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
+    CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
-    """Pointers, then numbers of the call, then what its kind fixes: ``strides`` of each pointer over ``shape``, which
-    rows of the tables are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums:
-    the first element of theirs."""
+    """Pointers, then what the kind of call fixes: ``strides`` of each pointer over ``shape``, which rows of the tables
+    are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums: the first element of
+    theirs. The tables begin with sigma and the curve's PARAMETERS."""
+    of_curve = parameters(tables, PARAMETERS, COMPUTE)
+    noise = NoiseArguments(seed, offset, tables)
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
-    noise = NoiseArguments(seed, offset, sigma)
     b, pixel, inside = tile(shape, PIXELS, VECTOR)
     y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
     # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
@@ -48,7 +49,7 @@ def loss_kernel(
         w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
     if grad_output is not None:
         w *= tl.load(grad_output + offsets(strides.grad_output, shape, b, pixel), mask=inside, other=0.0)
-    term, pull = settle(softmax(column, y, 0, L), w, ignored, CURVE, numbers(parameters, COMPUTE))
+    term, pull = settle(softmax(column, y, 0, L), w, ignored, CURVE, of_curve)
 
     if gradient is not None:
         at = gradient + offsets(strides.gradient, shape, b, pixel)

@@ -1,4 +1,4 @@
-"""Numbers that came in pairs, see ``pat_triton.numbers``."""
+"""The options' numbers, see ``pat_triton.numbers``: as they come, and as the kernels that read logits find them."""
 
 import triton
 import triton.language as tl
@@ -14,9 +14,18 @@ def double(pair, DTYPE: tl.constexpr):
 
 
 @triton.jit
-def numbers(pairs, DTYPE: tl.constexpr):
-    """``double`` of each."""
+def number(pair, numbers, INDEX: tl.constexpr):
+    """fp64, of a pair, or element INDEX of ``numbers`` where these are in memory."""
+    if numbers is None:
+        return double(pair, tl.float64)
+    else:
+        return tl.load(numbers + INDEX)
+
+
+@triton.jit
+def parameters(tables, PARAMETERS: tl.constexpr, DTYPE: tl.constexpr):
+    """A curve's, which follow sigma at the head of the tables."""
     made = ()
-    for i in tl.static_range(len(pairs)):
-        made += (double(pairs[i], DTYPE),)
+    for i in tl.static_range(PARAMETERS):
+        made += (tl.load(tables + 1 + i).to(DTYPE),)
     return made

@@ -1,5 +1,6 @@
 """One pass over the logits: what a kind of call launches, and on what, worked out once and started at every call."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ class Pass:
     """Loss, gradient and sums by class of one kind of call, in one pass over its logits.
 
     Built from tensors of that kind, of which it keeps none; called with others of it: (logits, target (B, *spatial),
-    inputs, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its gradient is made;
+    what ``LossInputs`` holds of tensors, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its gradient is made;
     ``sums``: and its sums by class. With a ``grad_output``, of the target's shape, the gradient alone, times it.
 
     programs: that leave a partial sum each, in memory of their own, or from element ``room`` on of the inputs' tables.
@@ -79,10 +80,14 @@ class Pass:
         self.tiling = tiling(logits, target, how, plain=not inputs.rows, wide=compute == torch.float64)
         self.programs = self.tiling.programs if self.reduce else 0
         self.room: int | None = None
+        self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
         self.kernels: Kernels | None = None
 
-    def __call__(self, logits: Tensor, target: Tensor, inputs: LossInputs, grad_output: Tensor | None = None) -> Result:
-        numbers, tables = self.numbers, inputs.tables
+    def __call__(
+        self, logits: Tensor, target: Tensor, tables: Tensor | None, seed: Tensor | None, offset: Tensor | None,
+        pixel_weight: Tensor | None, grad_output: Tensor | None = None,
+    ) -> Result:  # fmt: skip
+        numbers = self.numbers
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
         prediction = torch.empty(self.pixels, dtype=self.label_dtype, device=self.device) if self.sums else None
@@ -93,18 +98,16 @@ class Pass:
             partial = numbers.new_empty(self.programs) if self.room is None else tables
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
-            arguments = StrideSources(target, inputs.pixel_weight, grad_output, loss_map, prediction, logits, gradient)
-            kernels = self.kernels = plan_kernels(arguments, inputs, self.tiling, self.room or 0)
-        noise = inputs.noise
-        with_numbers = None if noise is None else noise.sigma, inputs.parameters
+            arguments = StrideSources(target, pixel_weight, grad_output, loss_map, prediction, logits, gradient)
+            kernels = self.kernels = plan_kernels(arguments, self.inputs, self.tiling, self.room or 0)
         pointers = (
-            logits, target, gradient, inputs.pixel_weight, grad_output, loss_map, prediction, None, partial,
-            tables, inputs.seed, inputs.offset,
+            logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, None, partial, tables, seed,
+            offset,
         )  # fmt: skip
         if kernels.alone is not None:
-            kernels.alone(pointers, *with_numbers)
+            kernels.alone(pointers)
         else:
-            self._in_several(kernels, pointers, *with_numbers)
+            self._in_several(kernels, pointers)
         loss = loss_map
         if partial is not None:
             loss = numbers.new_empty(())
@@ -113,19 +116,19 @@ class Pass:
             return Result(loss, gradient)
         return Result(loss, gradient, kernels.sums(target, prediction, loss_map))
 
-    def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...], *numbers: Any) -> None:
+    def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...]) -> None:
         """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
         the softmax's ``pulls``; and several launches where an interval has more outputs than a program has lanes."""
         logits, target, gradient, *per_pixel, pulls, partial = pointers[:9]
         if kernels.loss is not None:
             pulls = self.numbers.new_empty(3, *self.pixels)
-            kernels.loss((logits, target, None, *per_pixel, pulls, partial, *pointers[9:]), *numbers)
+            kernels.loss((logits, target, None, *per_pixel, pulls, partial, *pointers[9:]))
             per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient
         if len(kernels.upsample) > 1 and gradient is not None:  # before it is rounded
             added_up = torch.empty_like(gradient, dtype=self.numbers.dtype)
         for launch in kernels.upsample:
-            launch((logits, target, added_up, *per_pixel, pulls, partial, *pointers[9:]), *numbers)
+            launch((logits, target, added_up, *per_pixel, pulls, partial, *pointers[9:]))
         if gradient is not None and added_up is not None and added_up is not gradient:
             gradient.copy_(added_up)
 
@@ -188,6 +191,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
     constants = {
         "L": t.logits.shape[1],
         "CURVE": triton_fn(inputs.curve),
+        "PARAMETERS": len(dataclasses.fields(inputs.curve)),
         "DISTRIBUTION": DISTRIBUTIONS[inputs.noise.distribution] if inputs.noise else None,
         "COMPUTE": tl.float64 if wide else tl.float32,
     }
@@ -271,11 +275,11 @@ def programs(target: Tensor, pixels: int) -> int:
     return len(target) * triton.cdiv(target[:1].numel(), pixels)
 
 
-def triton_fn(curve: Curve) -> Any:
+def triton_fn(curve: Curve | type[Curve]) -> Any:
     made = TRITON_FNS.get(curve.name) or getattr(curves, curve.name, None)
     if made is None:
         raise ValueError(
             f"curve: {curve.name!r} has no Triton twin; give one with "
-            f"pat_triton.register({type(curve).__name__}, twin=...) or choose backend='torch'"
+            f"pat_triton.register({(curve if isinstance(curve, type) else type(curve)).__name__}, twin=...) or choose backend='torch'"
         )
     return made

@@ -76,4 +76,4 @@ def magnitude(noise, b, pixel, first, DISTRIBUTION: tl.constexpr, CLASSES: tl.co
     v2, v3 = DISTRIBUTION(w2, w3)
     # Class 4k + 2i + j is variate j of pair i: interleave 0 with 2 and 1 with 3, then both.
     variate = stack(stack(v0, v2), stack(v1, v3))
-    return tl.minimum(tl.abs(variate) * noise.sigma, 1.0)
+    return tl.minimum(tl.abs(variate) * tl.load(noise.sigma).to(tl.float32), 1.0)

@@ -20,7 +20,7 @@ class AdjustmentTables(NamedTuple):
 
 class NoiseArguments(NamedTuple):
     """BLV's draw: two key words, the numbers of the first image and pixel if not 0 (int64 [2] pointers both),
-    and the factor before clamping."""
+    and a pointer to the factor before clamping."""
 
     seed: Any
     offset: Any

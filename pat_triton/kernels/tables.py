@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from .numbers import double
+from .numbers import double, number
 from .pixel import log1p
 
 
@@ -19,12 +19,12 @@ def expm1(x):
 
 
 @triton.jit
-def effective_number(n, known, rest):
+def effective_number(n, known, rest, numbers):
     """(1 - beta) / (1 - beta ** n) of the classes that occur, which sum to their number; 0 for the others."""
     if rest is None:
         share = 1 / tl.maximum(tl.sum(n, 0), 1.0)
     else:
-        share = double(rest, tl.float64)
+        share = number(rest, numbers, 1)
     occurs = known & (n > 0)
     own = tl.where(occurs, share / -expm1(tl.maximum(n, 1.0) * log1p(-share)), 0.0)
     # The smallest normal number, for a batch without a labelled pixel: 0, not 0 / 0.
@@ -43,15 +43,16 @@ def inverse_mask_size(labelled, mask_sizes, known):
 
 @triton.jit(do_not_specialize=["images"])
 def tables_kernel(
-    histogram, class_counts, class_weight, mask_sizes, tables, factors, amounts, strides, images,
-    L: tl.constexpr, ROWS: tl.constexpr, NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr, BATCH: tl.constexpr,
+    histogram, class_counts, class_weight, mask_sizes, numbers, tables, factors, amounts, strides, images,
+    L: tl.constexpr, ROWS: tl.constexpr, GAIN: tl.constexpr, NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr, BATCH: tl.constexpr,
     SCALE: tl.constexpr, OFFSET: tl.constexpr, MARGIN: tl.constexpr, VARIATION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """tables [ROWS + heads * B, L]: the adjustment by program 0, whose rows SCALE ... name, then the weights, an
-    image a program.
+    """tables [ROWS + heads * B, L]: by program 0 sigma, the curve's parameters and the adjustment, whose rows SCALE ...
+    name, then the weights, an image a program.
 
     histogram int64 [B, L + 1]. BATCH: the classes of the whole batch are needed. strides: of a class in class_counts
-    and in class_weight, and of an image and a class in mask_sizes. factors: of each head's weights, pairs.
+    and in class_weight, and of an image and a class in mask_sizes. factors: of each head's weights, pairs. amounts:
+    ``NumberPairs``; ``numbers``, fp64, where they are in memory. GAIN: of sigma.
     """
     b = tl.program_id(0).to(tl.int64)
     classes = tl.arange(0, BLOCK)
@@ -66,7 +67,7 @@ def tables_kernel(
         n = tl.load(class_counts + classes * strides[0], mask=known, other=0).to(tl.float64)
 
     if NUMERATOR == "effective_number":
-        w = effective_number(n, known, amounts.rest)
+        w = effective_number(n, known, amounts.rest, numbers)
     elif NUMERATOR == "mask_size":
         labelled = tl.load(histogram + b * (L + 1) + classes, mask=known, other=0)
         if mask_sizes is not None:
@@ -84,19 +85,22 @@ def tables_kernel(
         w /= tl.where(by == 0, 1.0, by)  # nothing labelled: 0 / 1, not 0 / 0
     for head in tl.static_range(len(factors)):
         at = tables + (ROWS + head * images + b) * L + classes
-        tl.store(at, w * double(factors[head], tl.float64), mask=known)
+        tl.store(at, w * (double(factors[head], tl.float64) * number(amounts.loss_weight, numbers, 0)), mask=known)
 
     if b == 0:
+        tl.store(tables, number(amounts.sigma, numbers, 5) * GAIN)
+        for i in tl.static_range(len(amounts.parameters)):
+            tl.store(tables + 1 + i, number(amounts.parameters[i], numbers, 6 + i))
         at_least_one = tl.maximum(n, 1.0)
         if SCALE is not None:
-            scale = tl.zeros([BLOCK], tl.float64) + double(amounts.scale, tl.float64)
+            scale = tl.zeros([BLOCK], tl.float64) + number(amounts.scale, numbers, 2)
             tl.store(tables + SCALE * L + classes, scale, mask=known)
         if OFFSET is not None:
-            offset = tl.log(at_least_one) * double(amounts.offset, tl.float64)
+            offset = tl.log(at_least_one) * number(amounts.offset, numbers, 3)
             tl.store(tables + OFFSET * L + classes, offset, mask=known)
         if MARGIN is not None:
             root = tl.where(known, 1 / tl.sqrt(tl.sqrt(at_least_one)), 0.0)
-            margin = root * (double(amounts.margin, tl.float64) / tl.max(root, 0))
+            margin = root * (number(amounts.margin, numbers, 4) / tl.max(root, 0))
             tl.store(tables + MARGIN * L + classes, margin, mask=known)
         if VARIATION is not None:
             rarity = tl.log(tl.maximum(tl.sum(n, 0), 1.0)) - tl.log(at_least_one)

@@ -23,7 +23,7 @@ has one block of the classes: then classes do not depend on each other.
 import triton
 import triton.language as tl
 
-from .numbers import numbers
+from .numbers import parameters
 from .pixel import (
     AdjustmentTables,
     NoiseArguments,
@@ -43,13 +43,14 @@ from .resize import begin, lerp, load_flat, node, share, wide
 @triton.jit(do_not_specialize=["part", "room", "first_weights", "ignore_index"])
 def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
-    seed, offset, sigma, parameters, strides, held, resize, part, room, first_weights, ignore_index,
-    L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
-    ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
+    seed, offset, strides, held, resize, part, room, first_weights, ignore_index,
+    L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
+    COMPUTE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
 ):  # fmt: skip
     """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
+    of_curve = parameters(tables, PARAMETERS, COMPUTE)
+    noise = NoiseArguments(seed, offset, tables)
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
-    noise = NoiseArguments(seed, offset, sigma)
     rows, columns = resize.rows, resize.columns
     across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
     blocks = tl.cdiv(L, CLASSES)
@@ -98,7 +99,7 @@ def upsample_kernel(
                 if grad_output is not None:
                     at = grad_output + pixel_of(strides.grad_output, b, y, x)
                     w *= tl.load(at, mask=inside, other=0.0)
-                term, pull = settle(softmax((a,), own, first, L), w, ignored, CURVE, numbers(parameters, COMPUTE))
+                term, pull = settle(softmax((a,), own, first, L), w, ignored, CURVE, of_curve)
                 if prediction is not None:
                     best = better(worst(LANES, COMPUTE), z, classes, L)
                     at = prediction + pixel_of(strides.prediction, b, y, x)

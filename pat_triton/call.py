@@ -1,0 +1,163 @@
+"""The call of a loss: by the plan of its kind, made where there is none yet; or as one operator of a graph.
+
+Plans are kept for the kinds of call that came lately. Parts of the user's own, batches that lie on several processes, and
+tensors without numbers are planned anew at every call.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from . import checks, operators, private
+from .backends import choose, forget_launches
+from .kinds import Cache, kinds
+from .numbers import FIXED, Numbers
+from .operators import LIBRARY, Evaluation, Traced, parts_of
+from .plan import Call, Executed, Plan
+from .prepare import Prepared, label_counts, prepare
+from .settings import Parts
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from .criterion import SegmentationLoss
+
+plans = Cache(128)
+
+
+def forget() -> None:
+    """Forget all plans, as after tiles were changed."""
+    plans.clear()
+    operators.plans.clear()
+    operators.backward_plans.clear()
+    forget_launches()
+
+
+def call(parts: Parts, given: Call) -> Any:
+    """The loss, and its ``Statistics`` where they are asked for."""
+    key: Hashable | None = None
+    modes = private.modes()
+    if parts.way is not None and modes is not None and given.target is not None and given.return_stats.__class__ is bool:
+        tensors = kinds(
+            (*given.heads, given.target, given.weight, given.class_counts, given.mask_sizes, given.pixel_weight)
+        )
+        if tensors is not None:
+            key = parts.way, len(given.heads), given.return_stats, modes, tensors
+    plan = None if key is None else plans.get(key)
+    if plan is None:
+        plan = _plan(parts, given)
+        if isinstance(plan, Traced) and given.numbers is None:
+            given = given._replace(numbers=torch.tensor(parts.numbers.flat, dtype=torch.float64))
+        if key is not None and not isinstance(plan, Traced) and not private.is_faking():
+            plans.put(key, plan)
+    return plan(parts, given)
+
+
+def _plan(parts: Parts, given: Call) -> Plan:
+    refuse_transforms(given.heads)
+    first = given.heads[0]
+    traced = isinstance(first, Tensor) and not private.has_numbers(first)
+    return (Traced if traced else Executed)(parts, given)
+
+
+NO_TANGENTS = "pat_triton has no forward-mode derivative; take gradients with loss.backward()"
+
+
+def refuse_transforms(heads: Sequence[Any]) -> None:
+    """RuntimeError for what torch.func and forward-mode differentiation would silently get wrong."""
+    if private.in_transform():
+        raise RuntimeError(
+            "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
+            "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True"
+        )
+    if private.in_forward_mode():
+        tensors = (head for head in heads if isinstance(head, Tensor))
+        if torch.compiler.is_compiling() or any(forward_ad.unpack_dual(z).tangent is not None for z in tensors):
+            raise RuntimeError(NO_TANGENTS)
+
+
+def route(backend: str, logits: Tensor) -> Any:
+    """What evaluates these logits: a backend, or operators where they hold no numbers."""
+    refuse_transforms((logits,))
+    traced = torch.compiler.is_compiling() or not private.has_numbers(logits)
+    return Evaluation(backend) if traced else choose(backend, logits.device)
+
+
+# In a graph ------------------------------------------------------------------------------------------------------------
+
+
+def traced_call(
+    c: "SegmentationLoss", logits: Any, target: Tensor, return_stats: bool, weights: Sequence[float] | None,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None,
+) -> Any:  # fmt: skip
+    """``call`` while torch compiles: as little as it can, for torch asks at every call whether what is read here is as
+    it was. Numbers that change from step to step are in ``c.numbers``, an input of the graph."""
+    if forward_ad._current_level >= 0:
+        raise RuntimeError(NO_TANGENTS)
+    heads, factors = [logits], [1.0]
+    if weights is not None or not isinstance(logits, Tensor):
+        heads, factors = checks.heads(logits, weights)
+    if not isinstance(target, Tensor) or not isinstance(heads[0], Tensor) or not isinstance(return_stats, bool):
+        checks.kinds(heads[0], target, return_stats)
+    text, by_torch = c.said[c.training]
+    numbers, there = c.numbers, c.numbers_there
+    if there is not None and there.device == heads[0].device and c.backend != "torch":
+        numbers = there
+    prepared: tuple[Any, ...] = [], [], None
+    if by_torch:
+        numbers, *prepared = _prepare(c, numbers, heads, factors, target, mask_sizes, pixel_weight)  # type: ignore[assignment]
+    made = LOSS(
+        heads, target, numbers, c.class_counts, c.weight, mask_sizes, pixel_weight, *prepared, factors, return_stats, text
+    )
+    return (made[0], Statistics(*made[1:])) if return_stats else made[0]
+
+
+def _prepare(
+    c: "SegmentationLoss", numbers: Tensor, heads: Sequence[Tensor], factors: Sequence[float], target: Tensor,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The numbers, and what torch's operators make, in the graph, of parts and processes that no kernel knows."""
+    parts = c.parts[c.training]
+    arguments = Call(heads, factors, target, False, c.class_counts, c.weight, mask_sizes, pixel_weight)
+    target, _ = checks.call(parts.settings, arguments)
+    classes = heads[0].shape[1]
+    labels = label_counts(
+        parts, lambda: Evaluation(c.backend).histogram(target, classes, c.ignore_index), target, classes,
+        counts=c.class_counts, weight=c.weight, mask_sizes=mask_sizes,
+    )  # fmt: skip
+    dtype = torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32
+    made = prepare(parts, Numbers.of(numbers.unbind()), labels, factors, dtype, True)
+    if made.noise is None:
+        return numbers, made.tensors, made.rows, None
+    sigma = torch.as_tensor(made.noise.sigma, dtype=torch.float64, device=numbers.device)
+    numbers = torch.cat((numbers[: FIXED - 1], sigma[None], numbers[FIXED:]))
+    return numbers, made.tensors, made.rows, made.noise.distribution
+
+
+def _loss(
+    heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], rows: list[str],
+    distribution: str | None, factors: list[float], return_stats: bool, text: str,
+) -> list[Tensor]:  # fmt: skip
+    told = numbers if private.has_numbers(heads[0]) else None
+    parts, prepared = parts_of(told, text), None
+    if tensors:
+        said = parts.settings._replace(numerator=None, rows=tuple(rows), distribution=distribution)
+        parts = parts_of(told, said.text)
+        prepared = Prepared.of(parts, tensors, heads[0].shape[1])
+    given = Call(heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers)
+    made = call(parts, given)
+    return [made[0], *made[1]] if return_stats else [made]
+
+
+# Traced away: a graph holds the operators that it is made of.
+LIBRARY.define(
+    "loss(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
+    "Tensor? pixel_weight, Tensor[] prepared, str[] rows, str? distribution, float[] factors, bool return_stats, "
+    "str settings) -> Tensor[]",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+LIBRARY.impl("loss", _loss, "CompositeImplicitAutograd")
+LOSS = torch.ops.pat_triton.loss.default

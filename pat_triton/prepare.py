@@ -1,0 +1,93 @@
+"""What a call needs before its logits are read, by torch's operators: its tables, and the keys of its noise."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import adjustment, noise
+from .adjustment import Noise, Tables, combine
+from .inputs import LossInputs
+from .numbers import Numbers
+from .settings import Parts
+from .sharing import SharedLabelCounts, share
+from .weights import LabelCounts, by_name, weight_table
+
+
+class Prepared(NamedTuple):
+    """What a call's labels, options and buffers give, before its logits are read.
+
+    tables, rows, noise, offset, lead: as in ``LossInputs``, the weights of each head's images one after the other.
+    seeds: two words for each head. histogram: of the labels, if they were counted.
+    """
+
+    tables: Tensor
+    rows: tuple[str, ...]
+    noise: Noise | None
+    seeds: Tensor | None
+    offset: Tensor | None
+    histogram: Tensor | None
+    lead: int = 0
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Those that there are; ``of`` takes them."""
+        return [t for t in (self.tables, self.histogram, self.seeds, self.offset) if t is not None]
+
+    @classmethod
+    def of(cls, parts: Parts, tensors: Sequence[Tensor], classes: int) -> "Prepared":
+        """Of options whose settings say what was prepared, of so many classes."""
+        tables, histogram, seeds, offset = (*tensors, None, None)[:4]
+        return cls(tables, parts.settings.rows, parts.noise(classes), seeds, offset, histogram)  # type: ignore[arg-type]
+
+    def inputs(self, parts: Parts, images: int, heads: int, pixel_weight: Tensor | None) -> list[LossInputs]:
+        """Of each head."""
+        settings, first, seeds = parts.settings, self.lead + len(self.rows), self.seeds
+        each: Sequence[Tensor | None] = [None] * heads
+        if seeds is not None:
+            each = [seeds] if heads == 1 else seeds.split(2)  # which costs as much as the draw
+        return [
+            LossInputs(
+                parts.curve, self.tables, self.rows, first + number * images, self.noise, each[number],
+                settings.ignore_index, settings.align_corners, self.offset, pixel_weight, self.lead,
+            )
+            for number in range(heads)
+        ]  # fmt: skip
+
+
+def label_counts(
+    parts: Parts, histogram: Callable[[], Tensor], target: Tensor, classes: int, **given: Tensor | None
+) -> LabelCounts:
+    """Of the batch; over its processes, if it lies on several. given: ``counts``, ``weight`` and ``mask_sizes``."""
+    sharding = parts.settings.sharding
+    if sharding is None:
+        return LabelCounts(histogram, target, classes, **given)
+    return SharedLabelCounts(share(parts.process_group, sharding), histogram, target, classes, **given)
+
+
+def prepare(
+    parts: Parts, numbers: Numbers, labels: LabelCounts, factors: Sequence[float], dtype: torch.dtype, counted: bool
+) -> Prepared:
+    """numbers: those of ``parts``, or the same as tensors. counted: whether the histogram is wanted."""
+    s = parts.settings
+    table: Any
+    if s.numerator is None or s.divisor is None:
+        table, normaliser = parts.rule(labels)
+        tables = combine(parts.adjustment, labels.counts) if parts.adjustment else Tables()
+        tables = tables if parts.training else tables.without_noise()
+    else:
+        table, normaliser = by_name(s.numerator, s.divisor, numbers.rest if s.beta else None, labels)
+        tables = adjustment.tables(s.amounts(numbers), labels.counts) if s.rows else Tables()
+    labels.used_by(parts.rule)
+    scale = numbers.loss_weight * (labels.world_size if s.reduce else 1)
+    made = [weight_table(table, normaliser, labels, s.reduction == "mean", scale * own, dtype) for own in factors]
+    if tables.rows:
+        made.insert(0, torch.stack([getattr(tables, name) for name in tables.rows]).to(dtype))
+    seeds = None
+    if tables.noise:
+        seeds = labels.from_rank_0(noise.seeds(labels.target.device, len(factors))())
+    return Prepared(
+        made[0] if len(made) == 1 else torch.cat(made), tables.rows, tables.noise, seeds,
+        None if seeds is None else labels.global_offset, labels.histogram if counted else None,
+    )  # fmt: skip

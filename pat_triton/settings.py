@@ -1,0 +1,151 @@
+"""A criterion's options, sorted: what decides a call's way, which one line of text says, and numbers, which do not."""
+
+import json
+from dataclasses import fields
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import adjustment, checks, weights
+from .adjustment import Adjustment, AdjustmentNumbers, Noise
+from .curves import CURVES, Curve
+from .description import Description
+from .kinds import Cache
+from .numbers import FIXED, NumberPairs, Numbers, pair
+from .version import VERSION
+
+if TYPE_CHECKING:
+    from .criterion import SegmentationLoss
+
+
+class Settings(NamedTuple):
+    """The options that are not numbers, of a criterion in one mode, training or evaluation.
+
+    curve: its name. numerator, divisor: of the weight rule, see ``pat_triton.weights``, and whether it has a beta.
+    rows: the tables of the adjustment; distribution: of its noise. These five are None, False or () where a part is
+    the user's own. sharding: "images" or "rows" of a batch that lies on several processes, else None.
+    """
+
+    curve: str
+    numerator: str | None
+    divisor: str | None
+    beta: bool
+    rows: tuple[str, ...]
+    distribution: str | None
+    ignore_index: int
+    reduction: str
+    align_corners: bool
+    backend: str
+    gradient: str
+    validate: bool
+    sharding: str | None
+
+    @property
+    def text(self) -> str:
+        """Its version is for torch's caches: they keep what an operator was traced to."""
+        return json.dumps({"pat_triton": VERSION, **self._asdict()})
+
+    @property
+    def reduce(self) -> bool:
+        return self.reduction != "none"
+
+    @property
+    def tables_by_torch(self) -> bool:
+        """Whether only torch's operators can make the tables, of parts or processes that no kernel knows."""
+        return self.numerator is None or self.sharding is not None
+
+    def description(self, weighted: bool) -> Description:
+        """The tables. weighted: there are class weights."""
+        assert self.numerator is not None
+        divisor = self.divisor if weighted or self.divisor != "weighted" else "labelled"
+        return Description(self.numerator, divisor if self.reduction == "mean" else None, self.rows)
+
+    def noise(self, sigma: Any, classes: int) -> Noise | None:
+        """That of the adjustment, of so many classes."""
+        return None if self.distribution is None else adjustment.noise_of(Noise(self.distribution, sigma), classes)
+
+    def amounts(self, numbers: Numbers) -> AdjustmentNumbers:
+        """Of the adjustment."""
+        of_rows = (getattr(numbers, name) if name in self.rows else None for name in ("scale", "offset", "margin"))
+        return AdjustmentNumbers(*of_rows, Noise(self.distribution, numbers.sigma) if self.distribution else None)
+
+
+class Parts:
+    """A criterion's options in one mode.
+
+    numbers: None where a tensor holds them, which is traced or which kernels read; then ``curve`` is a class. rule, adjustment,
+    process_group, training: the criterion's own. way: the same object for the same settings and class of curve; None where a
+    call's way depends on more.
+    """
+
+    def __init__(
+        self, settings: Settings, numbers: Numbers | None, curve: Curve | type[Curve], rule: Any,
+        adjustment: tuple[Adjustment, ...] = (), process_group: Any = None, training: bool = True,
+    ) -> None:  # fmt: skip
+        self.settings, self.curve, self.rule = settings, curve, rule
+        self.adjustment, self.process_group, self.training = adjustment, process_group, training
+        self._numbers = numbers
+        kind = curve if isinstance(curve, type) else type(curve)
+        self.parameters = len(fields(kind)) if numbers is None else len(numbers.parameters)
+        self.way = None if settings.tables_by_torch else _ways.of((settings, kind), object)
+
+    @property
+    def by_tensor(self) -> bool:
+        """Whether a tensor holds the numbers."""
+        return self._numbers is None
+
+    @property
+    def numbers(self) -> Numbers:
+        assert self._numbers is not None
+        return self._numbers
+
+    def noise(self, classes: int) -> Noise | None:
+        """That of the adjustment, of so many classes; its sigma is 0 where a tensor holds it."""
+        return self.settings.noise(self._numbers.sigma if self._numbers else 0.0, classes)
+
+    @cached_property
+    def pairs(self) -> NumberPairs:
+        """As kernels take them; of those that a tensor holds only which there are."""
+        s, n = self.settings, self._numbers or Numbers(*(0.0,) * FIXED, (0.0,) * self.parameters)
+        return NumberPairs(
+            pair(n.loss_weight), pair(n.rest) if s.beta else None,
+            *(pair(getattr(n, name)) if name in s.rows else None for name in ("scale", "offset", "margin")),
+            pair(n.sigma), tuple(map(pair, n.parameters)),
+        )  # fmt: skip
+
+
+_ways = Cache(128)
+
+
+def sort(c: "SegmentationLoss", training: bool) -> Parts:
+    """A criterion's options in training or evaluation mode."""
+    amounts = adjustment.described(c.adjustment)
+    known = amounts is not None and type(c.weights) in weights.DESCRIBED
+    n = amounts or AdjustmentNumbers()
+    n = n if training else n.without_noise()
+    rest = c.weights.rest if known else None  # type: ignore[attr-defined]
+    settings = Settings(
+        c.curve.name,
+        *((c.weights.numerator, c.weights.divisor) if known else (None, None)),  # type: ignore[attr-defined]
+        rest is not None, n.rows if known else (), n.variation.distribution if known and n.variation else None,
+        c.ignore_index, c.reduction, c.align_corners, c.backend, c.gradient, c.validate,
+        c.sharding if c.process_group is not None and training else None,
+    )  # fmt: skip
+    numbers = Numbers(
+        c.loss_weight, rest or 0.0, n.scale or 0.0, n.offset or 0.0, n.margin or 0.0,
+        n.variation.sigma if n.variation else 0.0, c.curve.parameters,
+    )  # fmt: skip
+    return Parts(settings, numbers, c.curve, c.weights, c.adjustment, c.process_group, training)
+
+
+@lru_cache(256)
+def read(text: str, flat: tuple[float, ...] | None) -> Parts:
+    """Of settings that were written as text, and their numbers; None where a tensor holds these."""
+    said = json.loads(text)
+    del said["pat_triton"]
+    settings = Settings(**{**said, "rows": tuple(said["rows"])})
+    curve = CURVES[checks.known("curve", settings.curve, CURVES)]
+    rule = weights.RULES.get((settings.numerator, settings.divisor))
+    if flat is None:
+        return Parts(settings, None, curve, rule)
+    numbers = Numbers.of(flat)
+    return Parts(settings, numbers, curve(*numbers.parameters), rule)
