@@ -22,7 +22,7 @@ def kinds(tensors: Iterable[Tensor | None]) -> tuple[Hashable, ...] | None:
             if t is None:
                 found.append(None)
             elif t.__class__ in PLAIN and not t.is_neg():
-                found += (t.shape, t.stride(), t.dtype, t.device, t.requires_grad, t.data_ptr() % ALIGNED)
+                found += t.shape, t.stride(), t.dtype, t.device, t.requires_grad, t.data_ptr() % ALIGNED
             else:
                 return None
     except RuntimeError:  # sparse and nested tensors have no strides

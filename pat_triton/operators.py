@@ -22,6 +22,7 @@ from .settings import Parts
 from .statistics import Statistics
 
 plans, backward_plans = Cache(128), Cache(128)
+_last: dict[str, tuple[Tensor, Parts]] = {}
 
 
 class Traced(Plan):
@@ -61,7 +62,13 @@ class Traced(Plan):
 
 def parts_of(numbers: Tensor | None, text: str) -> Parts:
     """Options as operators take them: numbers on a CPU are read at every call, and those on a GPU by kernels."""
-    return settings.read(text, None if numbers is None or numbers.device.type != "cpu" else tuple(numbers.tolist()))
+    if numbers is None:
+        return settings.read(text, None)
+    last, parts = _last.get(text, (None, None))
+    if last is not numbers or parts is None:  # numbers are replaced, never changed
+        parts = settings.read(text, tuple(numbers.tolist()) if numbers.device.type == "cpu" else None)
+        _last[text] = numbers, parts
+    return parts
 
 
 def _forward(
@@ -84,7 +91,9 @@ def _forward(
         if key is not None:
             plans.put(key, plan)
     loss, gradients, statistics, kept = plan.run(parts, call, heads)
-    made = [loss, *(statistics or ()), *(g for g in gradients if g is not None)]
+    made = [loss, *gradients] if statistics is None else [loss, *statistics, *gradients]
+    if not all(in_forward):
+        made = [t for t in made if t is not None]
     if keeps:
         made.append(kept.tables.clone() if tensors and kept.tables is tensors[0] else kept.tables)
         if kept.seeds is not None and prepared is None:

@@ -24,6 +24,10 @@ from .settings import Parts, Settings
 from .statistics import Statistics, statistics
 
 
+# Bytes that a GPU of 1 TB/s writes in 32 us, which the call of an operator in a compiled backward costs its host.
+SMALL = 1 << 25
+
+
 class Call(NamedTuple):
     """The arguments of one call. heads: one or several logits; factors: of the loss of each. prepared: what torch's
     operators made of the labels before, in a graph; else the plan sees to it. numbers: the options', if they are on the
@@ -148,7 +152,8 @@ class Executed(Plan):
             description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads, self.dtype,
             labels.device, call.class_counts, call.weight, call.mask_sizes, () if self.keeps else self.passes,
         )  # fmt: skip
-        self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
+        self.divide_by = divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
+        self.ones, self.factors = [1.0] * heads, (pair(1 / divide_by),) * heads
 
     def run(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
         return (self._by_torch if self.tables is None else self._by_kernels)(parts, call, heads)
@@ -161,7 +166,8 @@ class Executed(Plan):
         divide_by, seed, seeds = self.divide_by, None, None
         tables = self.tables(
             histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
-            tuple([pair(factor / divide_by) for factor in factors]), parts.pairs,
+            self.factors if factors == self.ones else tuple([pair(factor / divide_by) for factor in factors]),
+            parts.pairs,
         )  # fmt: skip
         each: Any = None
         if self.noise is not None:
@@ -253,11 +259,14 @@ def _one_pass(settings: Settings, logits: Tensor, labels: Tensor, traced: bool) 
     """Whether the forward makes the gradient of these logits.
 
     A graph may not scale in place what its forward made, and reads and writes it once more: 2 reads and 2 writes of the
-    logits, where a backward that makes it has 2 reads and 1 write. Logits that are resized to larger labels are the
-    small part of what a pass reads, and the second pass would compute every exponential again.
+    logits, where a backward that makes it has 2 reads and 1 write. It is one pass all the same where the logits are
+    resized, a small part of what a pass does, and where a write costs less than the call of the other operator.
     """
     if settings.gradient != "auto":
         return settings.gradient == "one_pass"
     if logits.dtype == torch.float16 or not settings.reduce:
         return False
-    return not traced or logits.shape[2:] != labels.shape[1:]
+    if not traced or logits.shape[2:] != labels.shape[1:]:
+        return True
+    elements = logits.numel()
+    return isinstance(elements, int) and elements * logits.itemsize <= SMALL

@@ -57,7 +57,7 @@ class TableMaker:
             if each.numbers.dtype == dtype:
                 each.room = triton.cdiv(math.prod(self.shape), ROOM) * ROOM
                 self.shape = (each.room + each.programs,)
-        self.like = torch.empty(0, dtype=dtype, device=device)  # what others are made like, fast
+        self.like = torch.empty((), dtype=dtype, device=device).expand(self.shape)  # what others are made like, fast
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
@@ -71,7 +71,7 @@ class TableMaker:
         self, histogram: Tensor | None, class_counts: Tensor | None, weight: Tensor | None,
         mask_sizes: Tensor | None, numbers: Tensor | None, factors: tuple[Pair, ...], amounts: NumberPairs,
     ) -> Tensor:  # fmt: skip
-        tables = self.like.new_empty(self.shape)
+        tables = torch.empty_like(self.like)
         self.launch((histogram, class_counts, weight, mask_sizes, numbers, tables), factors, amounts)
         return tables
 

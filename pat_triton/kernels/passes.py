@@ -71,7 +71,8 @@ class Pass:
                 )
         forward, compute, L = grad_output is None, compute_dtype(logits), logits.shape[1]
         self.device, self.pixels = logits.device, target.shape
-        self.numbers = torch.empty(0, dtype=compute, device=self.device)  # what others are made like, fast
+        # What others are made like, fast.
+        self.numbers, self.number = (torch.empty(size, dtype=compute, device=self.device) for size in (0, ()))
         self.reduce, self.sums = reduce and forward, sums
         self.differentiate = gradient or not forward
         self.mapped = forward and (sums or not reduce)
@@ -110,7 +111,7 @@ class Pass:
             self._in_several(kernels, pointers)
         loss = loss_map
         if partial is not None:
-            loss = numbers.new_empty(())
+            loss = torch.empty_like(self.number)
             kernels.total((partial, loss))
         if kernels.sums is None:
             return Result(loss, gradient)
