@@ -129,6 +129,7 @@ def _row(loss: str, counts: str, kind: str, mode: str, device: torch.device) -> 
     theirs: Callable[..., Tensor] = F.cross_entropy
     if mode == "compiled":
         torch.compiler.reset()
+        torch.compiler.config.force_disable_caches = True  # which may hold what an earlier checkout was compiled to
         ours, theirs = (torch.compile(f, fullgraph=True, dynamic=False) for f in (ours, theirs))
     logits = dense if kind == "dense" else small
     steps: dict[str, Callable[[], object]] = {

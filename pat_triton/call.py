@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from . import checks, operators, private
+from . import checks, private
 from .backends import choose, forget_launches
 from .kinds import Cache, kinds
 from .numbers import FIXED, Numbers
-from .operators import LIBRARY, Evaluation, Traced, parts_of
+from .operators import LIBRARY, Evaluation, Traced, fixed
 from .plan import Call, Executed, Plan
 from .prepare import Prepared, label_counts, prepare
-from .settings import Parts
+from .settings import Parts, Settings, read
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ plans = Cache(128)
 def forget() -> None:
     """Forget all plans, as after tiles were changed."""
     plans.clear()
-    operators.plans.clear()
-    operators.backward_plans.clear()
+    fixed.cache_clear()
     forget_launches()
 
 
@@ -141,11 +140,11 @@ def _loss(
     mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], rows: list[str],
     distribution: str | None, factors: list[float], return_stats: bool, text: str,
 ) -> list[Tensor]:  # fmt: skip
-    told = numbers if private.has_numbers(heads[0]) else None
-    parts, prepared = parts_of(told, text), None
+    settings, prepared = Settings.of(text), None
     if tensors:
-        said = parts.settings._replace(numerator=None, rows=tuple(rows), distribution=distribution)
-        parts = parts_of(told, said.text)
+        settings = settings._replace(numerator=None, rows=tuple(rows), distribution=distribution)
+    parts = read(settings, tuple(numbers.tolist()) if private.has_numbers(heads[0]) else None)
+    if tensors:
         prepared = Prepared.of(parts, tensors, heads[0].shape[1])
     given = Call(heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers)
     made = call(parts, given)

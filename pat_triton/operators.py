@@ -5,24 +5,61 @@ the gradients that forward did not. Neither changes what it is given, and both a
 autograd of their own: that is ``pat_triton.autograd``'s, which is traced with them.
 """
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import checks, private, settings
+from . import checks, private
 from .backends import choose, runs_kernels
 from .inputs import label_dtype
 from .kinds import Cache, kinds
 from .numbers import FIXED
 from .plan import Call, Executed, Outcome, Plan, gradients, lead_rows
 from .prepare import Prepared
-from .settings import Parts
+from .settings import Parts, Settings, read
 from .statistics import Statistics
+from .version import VERSION
 
-plans, backward_plans = Cache(128), Cache(128)
-_last: dict[str, tuple[Tensor, Parts]] = {}
+class Fixed:
+    """What of a call is fixed in a graph, one line of text there: the settings, and how the plan was traced.
+
+    It keeps the plans of the kinds of call that the graph, or another with the same text, came to.
+    """
+
+    def __init__(
+        self, settings: Settings, factors: Sequence[float], graph: Sequence[bool], in_forward: Sequence[bool],
+        return_stats: bool,
+    ) -> None:  # fmt: skip
+        self.settings, self.factors, self.return_stats = settings, list(factors), return_stats
+        self.graph, self.in_forward, self.keeps = tuple(graph), tuple(in_forward), graph != in_forward
+        self.plans, self.backward_plans = Cache(32), Cache(32)
+        self._seen: tuple[Tensor | None, Parts] = None, read(settings, None)
+
+    @property
+    def text(self) -> str:
+        """Its version is for torch's caches: they keep what an operator was traced to."""
+        said = {name: getattr(self, name) for name in ("factors", "graph", "in_forward", "return_stats")}
+        return json.dumps({"pat_triton": VERSION, "settings": self.settings.text, **said})
+
+    def parts(self, numbers: Tensor | None) -> Parts:
+        """The options: numbers on a CPU are read here, and those on a GPU by kernels."""
+        seen, parts = self._seen
+        if seen is not numbers:  # numbers are replaced, never changed
+            flat = None if numbers is None or numbers.device.type != "cpu" else tuple(numbers.tolist())
+            parts = read(self.settings, flat)
+            self._seen = numbers, parts
+        return parts
+
+
+@lru_cache(256)
+def fixed(text: str) -> Fixed:
+    said = json.loads(text)
+    settings = Settings.of(said["settings"])
+    return Fixed(settings, said["factors"], said["graph"], said["in_forward"], said["return_stats"])
 
 
 class Traced(Plan):
@@ -30,13 +67,16 @@ class Traced(Plan):
 
     traced = True
 
+    def __init__(self, parts: Parts, call: Call) -> None:
+        super().__init__(parts, call)
+        self.text = Fixed(parts.settings, call.factors, self.graph, self.in_forward, call.return_stats).text
+
     def run(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
-        settings, prepared = parts.settings, call.prepared
+        prepared = call.prepared
         made = list(
             torch.ops.pat_triton.forward(
                 heads, call.target, call.numbers, call.class_counts, call.weight, call.mask_sizes, call.pixel_weight,
-                [] if prepared is None else prepared.tensors, call.factors, self.in_forward, self.keeps,
-                call.return_stats, settings.text,
+                [] if prepared is None else prepared.tensors, self.text,
             )
         )  # fmt: skip
         loss = made.pop(0)
@@ -45,7 +85,7 @@ class Traced(Plan):
         if prepared is not None:
             made += [t for t in (prepared.seeds, prepared.offset) if t is not None]
         # Kernels find the numbers in the tables.
-        numbers = None if runs_kernels(settings.backend, call.target.device) else call.numbers
+        numbers = None if runs_kernels(parts.settings.backend, call.target.device) else call.numbers
         return Outcome(loss, gradients, statistics, (numbers, made))
 
     def gradients(
@@ -53,48 +93,32 @@ class Traced(Plan):
         factor: Tensor, wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         numbers, kept = prepared
-        text = parts.settings.text
-        made = iter(
-            torch.ops.pat_triton.backward(factor, heads, target, numbers, pixel_weight, kept, wanted, text)
-        )
+        made = iter(torch.ops.pat_triton.backward(factor, heads, target, numbers, pixel_weight, kept, self.text))
         return [next(made) if want else None for want in wanted]
-
-
-def parts_of(numbers: Tensor | None, text: str) -> Parts:
-    """Options as operators take them: numbers on a CPU are read at every call, and those on a GPU by kernels."""
-    if numbers is None:
-        return settings.read(text, None)
-    last, parts = _last.get(text, (None, None))
-    if last is not numbers or parts is None:  # numbers are replaced, never changed
-        parts = settings.read(text, tuple(numbers.tolist()) if numbers.device.type == "cpu" else None)
-        _last[text] = numbers, parts
-    return parts
 
 
 def _forward(
     heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
-    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], factors: list[float],
-    in_forward: list[bool], keeps: bool, return_stats: bool, text: str,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], text: str,
 ) -> list[Tensor]:  # fmt: skip
-    parts = parts_of(numbers, text)
+    said = fixed(text)
+    parts = said.parts(numbers)
     prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
     call = Call(
-        heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers
+        heads, said.factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers
     )
     kind = kinds((*heads, target, class_counts, weight, mask_sizes, pixel_weight))
-    key = None
-    if kind is not None and prepared is None:
-        key = parts.way, len(heads), return_stats, tuple(in_forward), keeps, private.validated(), kind
-    plan = None if key is None else plans.get(key)
+    key = None if kind is None or tensors else (kind, len(heads), private.validated())
+    plan = None if key is None else said.plans.get(key)
     if plan is None:
-        plan = Executed(parts, call, in_forward, keeps)
+        plan = Executed(parts, call, said.in_forward, said.keeps)
         if key is not None:
-            plans.put(key, plan)
+            said.plans.put(key, plan)
     loss, gradients, statistics, kept = plan.run(parts, call, heads)
     made = [loss, *gradients] if statistics is None else [loss, *statistics, *gradients]
-    if not all(in_forward):
+    if not all(said.in_forward):
         made = [t for t in made if t is not None]
-    if keeps:
+    if said.keeps:
         made.append(kept.tables.clone() if tensors and kept.tables is tensors[0] else kept.tables)
         if kept.seeds is not None and prepared is None:
             made.append(kept.seeds)
@@ -102,36 +126,39 @@ def _forward(
 
 
 def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: Any) -> list[Tensor]:
-    tensors, _, in_forward, keeps, return_stats, text = rest[4:]
-    s, logits = settings.read(text, None).settings, heads[0]
+    tensors, text = rest[-2:]
+    said, logits = fixed(text), heads[0]
     compute = torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32
     B, L = logits.shape[:2]
-    made = [logits.new_empty(() if s.reduce else target.shape, dtype=compute)]
-    if return_stats:
+    made = [logits.new_empty(() if said.settings.reduce else target.shape, dtype=compute)]
+    if said.return_stats:
         made += [logits.new_empty((B, L), dtype=dtype) for dtype in (compute, *(torch.int64,) * 3)]
-    made += [torch.empty_like(z) for z, early in zip(heads, in_forward, strict=True) if early]
-    if keeps:
-        lead = lead_rows(len(numbers) - FIXED, L) if runs_kernels(s.backend, logits.device) else 0
-        made.append(logits.new_empty((lead + len(s.rows) + len(heads) * B, L), dtype=compute))
-        if s.distribution is not None and not tensors:
+    made += [torch.empty_like(z) for z, early in zip(heads, said.in_forward, strict=True) if early]
+    if said.keeps:
+        rows = len(said.settings.rows) + len(heads) * B
+        if runs_kernels(said.settings.backend, logits.device):
+            rows += lead_rows(len(numbers) - FIXED, L)
+        made.append(logits.new_empty((rows, L), dtype=compute))
+        if said.settings.distribution is not None and not tensors:
             made.append(logits.new_empty(2 * len(heads), dtype=torch.int64))
     return made
 
 
 def _backward(
     grad_output: Tensor, heads: list[Tensor], target: Tensor, numbers: Tensor | None, pixel_weight: Tensor | None,
-    kept: list[Tensor], wanted: list[bool], text: str,
+    kept: list[Tensor], text: str,
 ) -> list[Tensor]:  # fmt: skip
+    said = fixed(text)
+    wanted = [graph and not early for graph, early in zip(said.graph, said.in_forward, strict=True)]
     tables, seeds, offset = (*kept, None, None)[:3]
     kind = kinds((grad_output, *heads, target, pixel_weight, tables))
-    key = text, len(heads), kind
-    passes = None if kind is None or numbers is not None else backward_plans.get(key)
+    passes = None if kind is None or numbers is not None else said.backward_plans.get(kind)
     if passes is None:
-        parts, (images, classes) = parts_of(numbers, text), heads[0].shape[:2]
+        parts, (images, classes) = said.parts(numbers), heads[0].shape[:2]
         lead = 0 if numbers is not None else lead_rows(parts.parameters, classes)
-        prepared = Prepared(tables, parts.settings.rows, parts.noise(classes), seeds, offset, None, lead)
+        prepared = Prepared(tables, said.settings.rows, parts.noise(classes), seeds, offset, None, lead)
         inputs = prepared.inputs(parts, images, len(heads), pixel_weight)
-        backend = choose(parts.settings.backend, grad_output.device)
+        backend = choose(said.settings.backend, grad_output.device)
         if numbers is not None:
             return [g for g in gradients(backend, inputs, heads, target, grad_output, wanted) if g is not None]
         passes = [
@@ -139,7 +166,7 @@ def _backward(
             for z, own in zip(heads, inputs, strict=True)
         ]
         if kind is not None:
-            backward_plans.put(key, passes)
+            said.backward_plans.put(kind, passes)
     each = (seeds,) * len(heads) if seeds is None or len(heads) == 1 else seeds.split(2)
     return [
         run(z, target, tables, seed, offset, pixel_weight, grad_output).gradient
@@ -149,7 +176,9 @@ def _backward(
 
 
 def _fake_backward(_: Tensor, heads: list[Tensor], *rest: Any) -> list[Tensor]:
-    return [torch.empty_like(z) for z, want in zip(heads, rest[-2], strict=True) if want]
+    said = fixed(rest[-1])
+    each = zip(heads, said.graph, said.in_forward, strict=True)
+    return [torch.empty_like(z) for z, graph, early in each if graph and not early]
 
 
 def _histogram(target: Tensor, classes: int, ignore_index: int, backend: str) -> Tensor:
@@ -208,15 +237,14 @@ def _operator(schema: str, run: Any, fake: Any, *tags: torch.Tag) -> None:
 
 _operator(
     "forward(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
-    "Tensor? pixel_weight, Tensor[] prepared, float[] factors, bool[] in_forward, bool keeps, bool return_stats, "
-    "str settings) -> Tensor[]",
+    "Tensor? pixel_weight, Tensor[] prepared, str fixed) -> Tensor[]",
     _forward,
     _fake_forward,
     torch.Tag.nondeterministic_seeded,  # it draws the noise's keys
 )
 _operator(
     "backward(Tensor grad_output, Tensor[] heads, Tensor target, Tensor? numbers, Tensor? pixel_weight, Tensor[] kept, "
-    "bool[] wanted, str settings) -> Tensor[]",
+    "str fixed) -> Tensor[]",
     _backward,
     _fake_backward,
 )

@@ -11,7 +11,6 @@ from .curves import CURVES, Curve
 from .description import Description
 from .kinds import Cache
 from .numbers import FIXED, NumberPairs, Numbers, pair
-from .version import VERSION
 
 if TYPE_CHECKING:
     from .criterion import SegmentationLoss
@@ -41,8 +40,13 @@ class Settings(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its version is for torch's caches: they keep what an operator was traced to."""
-        return json.dumps({"pat_triton": VERSION, **self._asdict()})
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def of(cls, text: str) -> "Settings":
+        """What was written as ``text``."""
+        said = json.loads(text)
+        return cls(**{**said, "rows": tuple(said["rows"])})
 
     @property
     def reduce(self) -> bool:
@@ -138,11 +142,8 @@ def sort(c: "SegmentationLoss", training: bool) -> Parts:
 
 
 @lru_cache(256)
-def read(text: str, flat: tuple[float, ...] | None) -> Parts:
-    """Of settings that were written as text, and their numbers; None where a tensor holds these."""
-    said = json.loads(text)
-    del said["pat_triton"]
-    settings = Settings(**{**said, "rows": tuple(said["rows"])})
+def read(settings: Settings, flat: tuple[float, ...] | None) -> Parts:
+    """Of these settings, and their numbers; None where a tensor holds them."""
     curve = CURVES[checks.known("curve", settings.curve, CURVES)]
     rule = weights.RULES.get((settings.numerator, settings.divisor))
     if flat is None:
