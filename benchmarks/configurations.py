@@ -90,7 +90,10 @@ def compiled(configuration: Configuration) -> list[Code | None]:
         Exponential(20.0), ADJUSTMENTS[c.adjustment], MaskSize(),
         ignore_index=255 if labels.dtype == torch.uint8 else -1, gradient=c.gradient,  # type: ignore[arg-type]
     )  # fmt: skip
-    with mock.patch("pat_triton.plan.route", return_value=backend):
+    with (
+        mock.patch("pat_triton.plan.choose", return_value=backend),
+        mock.patch("pat_triton.private.has_numbers", return_value=True),
+    ):
         return compile_call(c.target, lambda: criterion(logits, labels).backward(), reading="logits")
 
 

@@ -20,7 +20,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from pat_triton import plan
+from pat_triton.call import forget
 from pat_triton.kernels import tiles
 from pat_triton.kernels.launch import Launch
 
@@ -87,13 +87,13 @@ def compile_call(target: str, call: Callable[[], object], reading: str = "") -> 
         made.append(_read(target, launch.kernel, compiled, args, programs, options))
 
     driver.set_active(_Driver(target))
-    plan.forget()
+    forget()
     with (
         mock.patch.object(Launch, "__call__", compile_only),
         mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].lanes),
     ):
         call()
-    plan.forget()
+    forget()
     return made
 
 

@@ -50,9 +50,9 @@ Adjustment = Callable[[Tensor], Tables]
 
 
 class AdjustmentNumbers(NamedTuple):
-    """Adjustments as data, None where they change nothing; floats, or tensors without dimensions: the scale of the logits; the factor of log n_l in the
+    """Adjustments as data, None where they change nothing: the scale of the logits; the factor of log n_l in the
     offset; the largest margin, the others falling as n_l ** (-1/4); and the distribution of the variation's noise,
-    where "xavier" is still to be scaled by the number of classes."""
+    where "xavier" is still to be scaled by the number of classes. Floats, or in a graph tensors without dimensions."""
 
     scale: float | None = None
     offset: float | None = None

@@ -1,7 +1,7 @@
 """The call of a loss: by the plan of its kind, made where there is none yet; or as one operator of a graph.
 
-Plans are kept for the kinds of call that came lately. Parts of the user's own, batches that lie on several processes, and
-tensors without numbers are planned anew at every call.
+Plans are kept for the kinds of call that came lately. Parts of the user's own, batches that lie on several processes,
+and tensors without numbers are planned anew at every call.
 """
 
 from collections.abc import Hashable, Sequence
@@ -38,7 +38,7 @@ def call(parts: Parts, given: Call) -> Any:
     """The loss, and its ``Statistics`` where they are asked for."""
     key: Hashable | None = None
     modes = private.modes()
-    if parts.way is not None and modes is not None and given.target is not None and given.return_stats.__class__ is bool:
+    if parts.way is not None and modes and given.target is not None and given.return_stats.__class__ is bool:
         tensors = kinds(
             (*given.heads, given.target, given.weight, given.class_counts, given.mask_sizes, given.pixel_weight)
         )
@@ -84,7 +84,7 @@ def route(backend: str, logits: Tensor) -> Any:
     return Evaluation(backend) if traced else choose(backend, logits.device)
 
 
-# In a graph ------------------------------------------------------------------------------------------------------------
+# In a graph ----------------------------------------------------------------------------------------------------------
 
 
 def traced_call(
@@ -104,12 +104,13 @@ def traced_call(
     numbers, there = c.numbers, c.numbers_there
     if there is not None and there.device == heads[0].device and c.backend != "torch":
         numbers = there
-    prepared: tuple[Any, ...] = [], [], None
+    prepared: Any = [], [], None
     if by_torch:
-        numbers, *prepared = _prepare(c, numbers, heads, factors, target, mask_sizes, pixel_weight)  # type: ignore[assignment]
+        numbers, *prepared = _prepare(c, numbers, heads, factors, target, mask_sizes, pixel_weight)
     made = LOSS(
-        heads, target, numbers, c.class_counts, c.weight, mask_sizes, pixel_weight, *prepared, factors, return_stats, text
-    )
+        heads, target, numbers, c.class_counts, c.weight, mask_sizes, pixel_weight, *prepared, factors, return_stats,
+        text,
+    )  # fmt: skip
     return (made[0], Statistics(*made[1:])) if return_stats else made[0]
 
 
@@ -146,8 +147,10 @@ def _loss(
     parts = read(settings, tuple(numbers.tolist()) if private.has_numbers(heads[0]) else None)
     if tensors:
         prepared = Prepared.of(parts, tensors, heads[0].shape[1])
-    given = Call(heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers)
-    made = call(parts, given)
+    made = call(
+        parts,
+        Call(heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers),
+    )
     return [made[0], *made[1]] if return_stats else [made]
 
 

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from . import checks
 from .adjustment import Adjustment
 from .backends import KERNEL_DEVICES
+from .call import call, traced_call
 from .curves import CrossEntropy, Curve
 from .options import BUFFERS, CHECKS, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
-from .call import call, traced_call
 from .plan import Call
 from .settings import Parts, sort
 from .statistics import Statistics
 from .weights import Pixel, Rule
-
 
 DERIVED = ("parts", "said", "numbers")
 

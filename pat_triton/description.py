@@ -1,9 +1,6 @@
 """A loss's weights and adjustment as data: what tables a call needs, apart from any number."""
 
-from typing import Any, NamedTuple
-
-from . import adjustment, weights
-from .adjustment import Adjustment, AdjustmentNumbers
+from typing import NamedTuple
 
 
 class Description(NamedTuple):
@@ -35,15 +32,3 @@ class Description(NamedTuple):
     def number_to_divide_by(self, images: int, pixels: int, classes: int) -> int:
         """The divisor where it is known without counting: of a batch of so many images, of so many pixels each."""
         return {"images": images, "elements": images * pixels * classes}.get(self.divisor or "", 1) or 1
-
-
-def describe(
-    rule: Any, adjustments: tuple[Adjustment, ...], *, mean: bool, weighted: bool, training: bool
-) -> tuple[Description, AdjustmentNumbers] | None:
-    """None where a part is a callable of the user's, which may do anything. weighted: there are class weights."""
-    amounts = adjustment.described(adjustments)
-    if amounts is None or type(rule) not in weights.DESCRIBED:
-        return None
-    amounts = amounts if training else amounts.without_noise()
-    divisor = rule.divisor if weighted or rule.divisor != "weighted" else "labelled"
-    return Description(rule.numerator, divisor if mean else None, amounts.rows), amounts

@@ -46,7 +46,7 @@ class Numbers(NamedTuple):
 
     @classmethod
     def of(cls, flat: Sequence[Any]) -> "Numbers":
-        return cls(*flat[:FIXED], tuple(flat[FIXED:]))
+        return cls(*flat[:FIXED], tuple(flat[FIXED:]))  # type: ignore[call-arg]
 
 
 FIXED = 6  # of the numbers, before a curve's parameters

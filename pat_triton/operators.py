@@ -1,8 +1,8 @@
 """What a graph of torch.compile or torch.export holds of a call: one ``torch.library`` operator each way.
 
-``forward`` makes everything that a plan makes, from tables and histogram to loss, gradients and statistics; ``backward``
-the gradients that forward did not. Neither changes what it is given, and both are defined the cheapest way, without an
-autograd of their own: that is ``pat_triton.autograd``'s, which is traced with them.
+``forward`` makes everything that a plan makes, from histogram and tables to loss, gradients and statistics;
+``backward`` the gradients that forward did not. Neither changes what it is given, and both are defined the cheapest
+way, without an autograd of their own: that is ``pat_triton.autograd``'s, which is traced with them.
 """
 
 import json
@@ -23,6 +23,7 @@ from .prepare import Prepared
 from .settings import Parts, Settings, read
 from .statistics import Statistics
 from .version import VERSION
+
 
 class Fixed:
     """What of a call is fixed in a graph, one line of text there: the settings, and how the plan was traced.
@@ -105,8 +106,9 @@ def _forward(
     parts = said.parts(numbers)
     prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
     call = Call(
-        heads, said.factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers
-    )
+        heads, said.factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared,
+        numbers,
+    )  # fmt: skip
     kind = kinds((*heads, target, class_counts, weight, mask_sizes, pixel_weight))
     key = None if kind is None or tensors else (kind, len(heads), private.validated())
     plan = None if key is None else said.plans.get(key)
@@ -150,7 +152,8 @@ def _backward(
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
     wanted = [graph and not early for graph, early in zip(said.graph, said.in_forward, strict=True)]
-    tables, seeds, offset = (*kept, None, None)[:3]
+    tables = kept[0]
+    seeds, offset = (*kept[1:], None, None)[:2]
     kind = kinds((grad_output, *heads, target, pixel_weight, tables))
     passes = None if kind is None or numbers is not None else said.backward_plans.get(kind)
     if passes is None:
@@ -248,12 +251,8 @@ _operator(
     _backward,
     _fake_backward,
 )
-_operator(
-    "histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram
-)
-_operator(
-    "predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict
-)
+_operator("histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram)
+_operator("predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict)
 _operator(
     "confusion(Tensor target, Tensor prediction, int classes, int ignore_index, str backend) -> Tensor",
     _confusion,

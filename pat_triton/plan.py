@@ -23,7 +23,6 @@ from .prepare import Prepared, label_counts, prepare
 from .settings import Parts, Settings
 from .statistics import Statistics, statistics
 
-
 # Bytes that a GPU of 1 TB/s writes in 32 us, which the call of an operator in a compiled backward costs its host.
 SMALL = 1 << 25
 
@@ -103,9 +102,7 @@ class Executed(Plan):
     """By a backend. in_forward: the heads whose gradient the forward makes, and whether it ``keeps`` something; without
     them autograd is asked."""
 
-    def __init__(
-        self, parts: Parts, call: Call, in_forward: Sequence[bool] | None = None, keeps: bool = False
-    ) -> None:
+    def __init__(self, parts: Parts, call: Call, in_forward: Sequence[bool] | None = None, keeps: bool = False) -> None:
         super().__init__(parts, call)
         settings, first = parts.settings, call.heads[0]
         labels = call.target.squeeze(1) if self.target_has_channel else call.target
@@ -149,8 +146,9 @@ class Executed(Plan):
         self.counted = call.return_stats or self.looked or description.counts_labels(call.class_counts is not None)
         self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignore_index)
         self.tables = self.backend.planned_tables(
-            description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads, self.dtype,
-            labels.device, call.class_counts, call.weight, call.mask_sizes, () if self.keeps else self.passes,
+            description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads,
+            self.dtype, labels.device, call.class_counts, call.weight, call.mask_sizes,
+            () if self.keeps else self.passes,
         )  # fmt: skip
         self.divide_by = divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
         self.ones, self.factors = [1.0] * heads, (pair(1 / divide_by),) * heads
@@ -214,6 +212,7 @@ class Executed(Plan):
                 labels.look(settings.ignore_index)
             prepared = prepare(parts, parts.numbers, labels, call.factors, self.dtype, call.return_stats)
         elif self.looked:
+            assert prepared.histogram is not None
             checks.counts_of_call(prepared.histogram, target, settings.ignore_index, call.mask_sizes)
         if self.lead:
             pairs = parts.pairs

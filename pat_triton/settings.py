@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .criterion import SegmentationLoss
 
 
+ADJUSTED = ("scale", "offset", "margin")
+
+
 class Settings(NamedTuple):
     """The options that are not numbers, of a criterion in one mode, training or evaluation.
 
@@ -69,16 +72,17 @@ class Settings(NamedTuple):
 
     def amounts(self, numbers: Numbers) -> AdjustmentNumbers:
         """Of the adjustment."""
-        of_rows = (getattr(numbers, name) if name in self.rows else None for name in ("scale", "offset", "margin"))
-        return AdjustmentNumbers(*of_rows, Noise(self.distribution, numbers.sigma) if self.distribution else None)
+        scale, offset, margin = (getattr(numbers, name) if name in self.rows else None for name in ADJUSTED)
+        drawn = Noise(self.distribution, numbers.sigma) if self.distribution else None
+        return AdjustmentNumbers(scale, offset, margin, drawn)
 
 
 class Parts:
     """A criterion's options in one mode.
 
-    numbers: None where a tensor holds them, which is traced or which kernels read; then ``curve`` is a class. rule, adjustment,
-    process_group, training: the criterion's own. way: the same object for the same settings and class of curve; None where a
-    call's way depends on more.
+    numbers: None where a tensor holds them, which is traced or which kernels read; then ``curve`` is a class.
+    rule, adjustment, process_group, training: the criterion's own.
+    way: the same object for the same settings and class of curve; None where a call's way depends on more.
     """
 
     def __init__(
@@ -109,12 +113,10 @@ class Parts:
     @cached_property
     def pairs(self) -> NumberPairs:
         """As kernels take them; of those that a tensor holds only which there are."""
-        s, n = self.settings, self._numbers or Numbers(*(0.0,) * FIXED, (0.0,) * self.parameters)
-        return NumberPairs(
-            pair(n.loss_weight), pair(n.rest) if s.beta else None,
-            *(pair(getattr(n, name)) if name in s.rows else None for name in ("scale", "offset", "margin")),
-            pair(n.sigma), tuple(map(pair, n.parameters)),
-        )  # fmt: skip
+        s, n = self.settings, self._numbers or Numbers.of((0.0,) * (FIXED + self.parameters))
+        scale, offset, margin = (pair(getattr(n, name)) if name in s.rows else None for name in ADJUSTED)
+        rest, parameters = pair(n.rest) if s.beta else None, tuple(map(pair, n.parameters))
+        return NumberPairs(pair(n.loss_weight), rest, scale, offset, margin, pair(n.sigma), parameters)
 
 
 _ways = Cache(128)
@@ -123,22 +125,23 @@ _ways = Cache(128)
 def sort(c: "SegmentationLoss", training: bool) -> Parts:
     """A criterion's options in training or evaluation mode."""
     amounts = adjustment.described(c.adjustment)
-    known = amounts is not None and type(c.weights) in weights.DESCRIBED
     n = amounts or AdjustmentNumbers()
     n = n if training else n.without_noise()
-    rest = c.weights.rest if known else None  # type: ignore[attr-defined]
+    numerator = divisor = rest = drawn = None
+    rows: tuple[str, ...] = ()
+    rule: Any = c.weights
+    if amounts is not None and type(rule) in weights.DESCRIBED:
+        numerator, divisor, rest = rule.numerator, rule.divisor, rule.rest
+        rows, drawn = n.rows, n.variation and n.variation.distribution
     settings = Settings(
-        c.curve.name,
-        *((c.weights.numerator, c.weights.divisor) if known else (None, None)),  # type: ignore[attr-defined]
-        rest is not None, n.rows if known else (), n.variation.distribution if known and n.variation else None,
-        c.ignore_index, c.reduction, c.align_corners, c.backend, c.gradient, c.validate,
-        c.sharding if c.process_group is not None and training else None,
+        c.curve.name, numerator, divisor, rest is not None, rows, drawn, c.ignore_index, c.reduction, c.align_corners,
+        c.backend, c.gradient, c.validate, c.sharding if c.process_group is not None and training else None,
     )  # fmt: skip
     numbers = Numbers(
         c.loss_weight, rest or 0.0, n.scale or 0.0, n.offset or 0.0, n.margin or 0.0,
         n.variation.sigma if n.variation else 0.0, c.curve.parameters,
     )  # fmt: skip
-    return Parts(settings, numbers, c.curve, c.weights, c.adjustment, c.process_group, training)
+    return Parts(settings, numbers, c.curve, rule, c.adjustment, c.process_group, training)
 
 
 @lru_cache(256)

@@ -198,9 +198,7 @@ DESCRIBED = (Pixel, WeightedPixel, EffectiveNumber, MaskSize, Element)
 RULES: dict[Any, Rule] = {(rule.numerator, rule.divisor): rule() for rule in DESCRIBED}
 
 
-def by_name(
-    numerator: str, divisor: str, rest: Any, labels: LabelCounts
-) -> tuple[Tensor | float, Tensor | float]:
+def by_name(numerator: str, divisor: str, rest: Any, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
     """(table, normaliser) of a described rule. rest: 1 - beta, a number or a tensor without dimensions, or None."""
     table: Tensor | float = 1.0
     if numerator == "effective_number":

@@ -24,7 +24,6 @@ from pat_triton.adjustment import Noise
 from pat_triton.curves import CURVES, Exponential
 from pat_triton.inputs import LossInputs
 from pat_triton.kernels import backend
-from pat_triton.numbers import pairs
 
 SIZE = (512, 1024)
 SOURCE = (128, 256)
@@ -45,8 +44,8 @@ def inputs(curve, adjustment, L, compute=torch.float32):
     rows, noise, seed = ADJUSTMENTS[adjustment], None, None
     if "variation" in rows:
         noise, seed = Noise("gaussian", 4.0), torch.empty(2, dtype=torch.int64, device="meta")
-    tables = torch.empty(len(rows) + 2, L, dtype=compute, device="meta")
-    return LossInputs(curve, pairs(curve.parameters), tables, rows, len(rows), noise, seed, 255)
+    tables = torch.empty(1 + len(rows) + 2, L, dtype=compute, device="meta")
+    return LossInputs(curve, tables, rows, 1 + len(rows), noise, seed, 255, lead=1)
 
 
 PLACED = {"i32": int, "i64": int, "fp32": float, "u1": bool}
@@ -232,7 +231,10 @@ def whole_calls(target):
     large, small = (torch.empty(2, 7, *size, device="meta", requires_grad=True) for size in ((16, 32), (8, 16)))
     calls = [(row.values[0], large) for row in EACH] + [(PAT, small), (PAT, [large, small])]
     sizes = torch.empty(2, 7, dtype=torch.int32, device="meta")
-    with mock.patch("pat_triton.plan.route", return_value=backend):
+    with (
+        mock.patch("pat_triton.plan.choose", return_value=backend),
+        mock.patch("pat_triton.private.has_numbers", return_value=True),
+    ):
         for loss, logits in calls:
             criterion = loss.ours(("triton", y.device))
             emit_spills(target, lambda z=logits, c=criterion: c(z, y).backward(), whole=loss.name)

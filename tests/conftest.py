@@ -97,11 +97,11 @@ def _poisoned(make):
 def nothing_kept():
     """Scratch memory is allocated anew: poisoned, and seen by who watches memory. So are plans, for tiles and settings
     that a test has changed."""
-    from pat_triton import plan
+    from pat_triton import call
     from pat_triton.eager import room
 
     room.forget()
-    plan.forget()
+    call.forget()
 
 
 @pytest.fixture(autouse=True)

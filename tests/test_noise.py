@@ -82,12 +82,15 @@ def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
         # Only class c varies, and only class 0 and c are possible: exp(loss) - 1 = exp(|v_c|).
         z = torch.full_like(logits, -torch.inf)
         z[:, 0], z[:, c] = 0, 0
-        # A row of the variation, then a row of weights for each image.
-        tables = torch.ones(1 + shape[0], shape[1], dtype=torch.float64, device=device)
-        tables[0] = 0
-        tables[0, c] = 1
+        # For kernels a row that begins with sigma, a row of the variation, then a row of weights for each image.
+        lead = int(backend == "triton")
+        first = lead + 1
+        tables = torch.ones(first + shape[0], shape[1], dtype=torch.float64, device=device)
+        tables[0] = sigma
+        tables[lead] = 0
+        tables[lead, c] = 1
         key = torch.tensor(KEY, device=device)
-        inputs = LossInputs(CrossEntropy(), (), tables, ("variation",), 1, Noise(distribution, sigma), key, 255)
+        inputs = LossInputs(CrossEntropy(), tables, ("variation",), first, Noise(distribution, sigma), key, 255, lead=lead)
         seen.append(torch.expm1(module.run(z, target, inputs, reduce=False).loss).log().cpu())
     return torch.stack(seen, 1)
 

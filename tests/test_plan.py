@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 import pat_triton
-from pat_triton import plan
+from pat_triton import call
 from pat_triton.adjustment import LogPrior, Variation
 from pat_triton.curves import Exponential, Focal
 from pat_triton.kernels.launch import Launch
@@ -89,7 +89,7 @@ def test_few_launches_and_no_other_operators(loss, given, kind, launches):
             with Operators() as seen:
                 criterion(leaves[0] if len(heads) == 1 else leaves, target).backward()
         others = [name for name in seen.names if name not in MEMORY]
-        allowed = ["randint"] * loss.draws + (["split"] * loss.draws + ["add"]) * (len(heads) - 1)
+        allowed = ["randint_like"] * loss.draws + (["split"] * loss.draws + ["add"]) * (len(heads) - 1)
         assert sorted(others) == sorted(allowed)
         assert seen.names.count("new_zeros") <= 1
         assert len(launches) <= most
@@ -135,7 +135,7 @@ def test_a_schedule_misses_nothing(name, path):
     criterion = made(backend=path[0], **options).to(path[1])
     logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
     step(criterion, logits, target)
-    kept = len(plan.plans.held)
+    kept = len(call.plans.held)
     seen = []
     for i in range(3):
         change(criterion, i)
@@ -144,8 +144,8 @@ def test_a_schedule_misses_nothing(name, path):
             setattr(fresh, part, getattr(criterion, part))
         fresh.load_state_dict(criterion.state_dict())
         now = step(criterion, logits, target)
-        assert len(plan.plans.held) == kept
-        plan.forget()
+        assert len(call.plans.held) == kept
+        call.forget()
         for a, b in zip(now, step(fresh, logits, target), strict=True):
             assert_close(name, a.cpu(), b.cpu(), NOISY if name == "sigma" else EXACT)
         seen.append(now[0].item())
@@ -179,7 +179,7 @@ def test_another_kind_is_seen_at_once(path):
     for name, (z, y) in calls.items():
         now = step(criterion, z, y)
         again = step(criterion, z, y)
-        plan.forget()
+        call.forget()
         for a, b, c in zip(now, again, step(pat_triton.PATLoss(backend=path[0]), z, y), strict=True):
             assert torch.equal(a, c) and torch.equal(b, c), name
 
@@ -205,7 +205,7 @@ def test_a_changed_option_is_seen_at_once(name, path):
     setattr(criterion, name, OPTIONS[name])
     criterion.to(path[1])
     now = step(criterion, logits, target)
-    plan.forget()
+    call.forget()
     fresh = pat_triton.PATLoss(backend=path[0])
     setattr(fresh, name, OPTIONS[name])
     fresh.to(path[1])
@@ -234,7 +234,7 @@ def test_modes_are_seen_at_once(path, monkeypatch):
     wrong = target.clone()
     wrong[0, 0, 0] = 9
     monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
-    plan.forget()
+    call.forget()
     assert criterion(leaf, wrong).isnan()
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
     with pytest.raises(ValueError, match="1 labels are neither"):
@@ -272,11 +272,11 @@ def test_a_wrong_call_raises_the_same_every_time(path):
 
 
 def test_plans_are_bounded(monkeypatch):
-    monkeypatch.setattr(plan.plans, "size", 3)
+    monkeypatch.setattr(call.plans, "size", 3)
     criterion = pat_triton.CrossEntropyLoss()
     for width in range(2, 12):
         criterion(torch.zeros(1, 3, width), torch.zeros(1, width, dtype=torch.int64))
-    assert len(plan.plans.held) == 3
+    assert len(call.plans.held) == 3
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -296,7 +296,7 @@ def test_threads_share_a_module(path):
     criterion = pat_triton.PATLoss(backend=path[0])
     cases = [[t.to(path[1]) for t in example((2, 7, 3, 4 + n % 2), seed=n)] for n in range(6)]
     truth = [step(criterion, *case) for case in cases]
-    plan.forget()
+    call.forget()
     found = [None] * len(cases)
 
     def work(n):
@@ -325,11 +325,11 @@ def test_parts_of_the_users_own(path):
     """Are asked at every call, and nothing of them is kept."""
     logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
     criterion = pat_triton.SegmentationLoss(weights=Halved(), backend=path[0])
-    kept = len(plan.plans.held)
+    kept = len(call.plans.held)
     plain = step(pat_triton.CrossEntropyLoss(backend=path[0]), logits, target)
     for a, b in zip(step(criterion, logits, target), plain, strict=True):
         assert_close("half", a.cpu(), b.cpu() / 2, EXACT)
-    assert len(plan.plans.held) == kept + 1
+    assert len(call.plans.held) == kept + 1
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -380,7 +380,7 @@ def test_a_plan_of_tensors_without_numbers_is_not_kept(path):
     logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
     criterion = pat_triton.PATLoss(backend=path[0])
     truth = pat_triton.PATLoss(backend=path[0])(logits, target)
-    plan.forget()
+    call.forget()
     with FakeTensorMode(allow_non_fake_inputs=True), contextlib.suppress(Exception):
         criterion(logits, target)
     assert torch.equal(criterion(logits, target), truth)

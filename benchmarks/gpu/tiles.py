@@ -211,9 +211,9 @@ def _replaced(name: str, function: Callable[..., Any]) -> Iterator[None]:
 
 def _forget() -> None:
     """Plans of calls keep their tiles, where the package makes plans."""
-    plan = sys.modules.get("pat_triton.plan")
-    if plan is not None:
-        plan.forget()
+    call = sys.modules.get("pat_triton.call")
+    if call is not None:
+        call.forget()
 
 
 def compile_tile(case: Swept, tile: Tile, device: str) -> None:

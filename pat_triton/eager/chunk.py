@@ -1,6 +1,7 @@
 """The loss and the gradient of one chunk of pixels."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ class Chunk:
 
     def __init__(self, logits: Tensor, inputs: LossInputs, room: Room) -> None:
         self.inputs, self.room = inputs, room
+        self.curve: Any = inputs.curve
         self.classes = logits.shape[1]
         self.compute = compute_dtype(logits)
         assert inputs.tables is not None  # but while a call is planned
@@ -107,7 +109,7 @@ class Chunk:
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
         inverse = (own + others).reciprocal_()
-        value, slope = self.inputs.curve(u, own.mul_(inverse), others * inverse)
+        value, slope = self.curve(u, own.mul_(inverse), others * inverse)
         self.term = value * self.w
         self.pull = slope * self.w
         self.total = self.term.sum()

@@ -42,9 +42,11 @@ class Histogram:
 
 
 class TableMaker:
-    """``LossInputs.tables`` of one kind of call, (rows + heads * B) L numbers, as its ``Description`` says, of which the
-    ``lead`` rows hold sigma, times a ``gain``, and the curve's parameters; and after
-    them room for the partial sums of the call's passes, which saves memory of their own."""
+    """``LossInputs.tables`` of one kind of call, (rows + heads * B, L), as its ``Description`` says.
+
+    The ``lead`` rows come first, with sigma, times a ``gain``, and the curve's parameters. Where there are ``passes``,
+    room for their partial sums comes last, which saves memory of its own.
+    """
 
     def __init__(
         self, description: Description, lead: int, gain: float, images: int, classes: int, heads: int,

@@ -54,8 +54,9 @@ class Pass:
     """Loss, gradient and sums by class of one kind of call, in one pass over its logits.
 
     Built from tensors of that kind, of which it keeps none; called with others of it: (logits, target (B, *spatial),
-    what ``LossInputs`` holds of tensors, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its gradient is made;
-    ``sums``: and its sums by class. With a ``grad_output``, of the target's shape, the gradient alone, times it.
+    the tensors of ``LossInputs``, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its
+    gradient is made; ``sums``: and its sums by class. With a ``grad_output``, of the target's shape, the gradient
+    alone, times it.
 
     programs: that leave a partial sum each, in memory of their own, or from element ``room`` on of the inputs' tables.
     """
@@ -277,10 +278,11 @@ def programs(target: Tensor, pixels: int) -> int:
 
 
 def triton_fn(curve: Curve | type[Curve]) -> Any:
+    name = (curve if isinstance(curve, type) else type(curve)).__name__
     made = TRITON_FNS.get(curve.name) or getattr(curves, curve.name, None)
     if made is None:
         raise ValueError(
             f"curve: {curve.name!r} has no Triton twin; give one with "
-            f"pat_triton.register({(curve if isinstance(curve, type) else type(curve)).__name__}, twin=...) or choose backend='torch'"
+            f"pat_triton.register({name}, twin=...) or choose backend='torch'"
         )
     return made

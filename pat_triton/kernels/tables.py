@@ -44,8 +44,9 @@ def inverse_mask_size(labelled, mask_sizes, known):
 @triton.jit(do_not_specialize=["images"])
 def tables_kernel(
     histogram, class_counts, class_weight, mask_sizes, numbers, tables, factors, amounts, strides, images,
-    L: tl.constexpr, ROWS: tl.constexpr, GAIN: tl.constexpr, NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr, BATCH: tl.constexpr,
-    SCALE: tl.constexpr, OFFSET: tl.constexpr, MARGIN: tl.constexpr, VARIATION: tl.constexpr, BLOCK: tl.constexpr,
+    L: tl.constexpr, ROWS: tl.constexpr, GAIN: tl.constexpr, NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr,
+    BATCH: tl.constexpr, SCALE: tl.constexpr, OFFSET: tl.constexpr, MARGIN: tl.constexpr, VARIATION: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """tables [ROWS + heads * B, L]: by program 0 sigma, the curve's parameters and the adjustment, whose rows SCALE ...
     name, then the weights, an image a program.

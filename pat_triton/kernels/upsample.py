@@ -45,7 +45,8 @@ def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
     seed, offset, strides, held, resize, part, room, first_weights, ignore_index,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr,
+    COMPUTE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
+    BANDS: tl.constexpr,
 ):  # fmt: skip
     """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
