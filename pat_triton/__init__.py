@@ -16,9 +16,8 @@ from .losses import (
     PATLoss,
 )
 from .statistics import Statistics
-from .version import VERSION
 
-__version__ = VERSION
+__version__ = "0.1.0"
 __all__ = [
     "BLVLoss",
     "BalancedSoftmaxLoss",

@@ -4,6 +4,7 @@ Plans are kept for the kinds of call that came lately. Parts of the user's own, 
 and tensors without numbers are planned anew at every call.
 """
 
+import json
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ from . import checks, private
 from .backends import choose, forget_launches
 from .kinds import Cache, kinds
 from .numbers import FIXED, Numbers
-from .operators import LIBRARY, Evaluation, Traced, fixed
+from .operators import LIBRARY, Evaluation, Traced, fixed, told
 from .plan import Call, Executed, Plan
 from .prepare import Prepared, label_counts, prepare
-from .settings import Parts, Settings, read
+from .settings import Parts, Settings
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -95,18 +96,24 @@ def traced_call(
     it was. Numbers that change from step to step are in ``c.numbers``, an input of the graph."""
     if forward_ad._current_level >= 0:
         raise RuntimeError(NO_TANGENTS)
-    heads, factors = [logits], [1.0]
-    if weights is not None or not isinstance(logits, Tensor):
-        heads, factors = checks.heads(logits, weights)
+    heads: Any = [logits] if isinstance(logits, Tensor) else logits
+    factors: Any = [1.0] * len(heads)
+    if weights is not None:
+        checks.weights_of_heads(logits, weights)
     if not isinstance(target, Tensor) or not isinstance(heads[0], Tensor) or not isinstance(return_stats, bool):
         checks.kinds(heads[0], target, return_stats)
     text, by_torch = c.said[c.training]
     numbers, there = c.numbers, c.numbers_there
     if there is not None and there.device == heads[0].device and c.backend != "torch":
         numbers = there
+    if weights is not None:
+        one = torch.ones_like(numbers[:1])
+        factors = [one * weight for weight in weights]
     prepared: Any = [], [], None
     if by_torch:
         numbers, *prepared = _prepare(c, numbers, heads, factors, target, mask_sizes, pixel_weight)
+    if weights is not None:  # they come after the others
+        numbers, factors = torch.cat((numbers, *factors)), []
     made = LOSS(
         heads, target, numbers, c.class_counts, c.weight, mask_sizes, pixel_weight, *prepared, factors, return_stats,
         text,
@@ -141,15 +148,15 @@ def _loss(
     mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], rows: list[str],
     distribution: str | None, factors: list[float], return_stats: bool, text: str,
 ) -> list[Tensor]:  # fmt: skip
-    settings, prepared = Settings.of(text), None
+    settings, prepared = Settings.of(json.loads(text)), None
     if tensors:
         settings = settings._replace(numerator=None, rows=tuple(rows), distribution=distribution)
-    parts = read(settings, tuple(numbers.tolist()) if private.has_numbers(heads[0]) else None)
+    parts, each = told(settings, factors, len(heads), numbers if private.has_numbers(heads[0]) else None)
     if tensors:
         prepared = Prepared.of(parts, tensors, heads[0].shape[1])
     made = call(
         parts,
-        Call(heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers),
+        Call(heads, each, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers),
     )
     return [made[0], *made[1]] if return_stats else [made]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from . import checks
+from . import checks, private
 from .adjustment import Adjustment
 from .backends import KERNEL_DEVICES
 from .call import call, traced_call
@@ -156,14 +156,17 @@ class SegmentationLoss(nn.Module):
         """What follows from the options: for a call ``parts``; for a graph of torch.compile what it asks at every call,
         ``said``, and what it takes in, the ``numbers``, which are on a GPU besides if the module is."""
         parts = sort(self, training=False), sort(self, training=True)
-        numbers = torch.tensor(parts[1].numbers.flat, dtype=torch.float64, device="cpu")
-        there = self.__dict__.get("numbers_there")
-        self.__dict__.update(
-            parts=parts,
-            said=tuple((p.settings.text, p.settings.tables_by_torch) for p in parts),
-            numbers=numbers,
-            numbers_there=None if there is None else numbers.to(there.device, non_blocking=True),
+        self.__dict__["parts"] = parts
+        self.__dict__["said"] = tuple((p.settings.text, p.settings.tables_by_torch) for p in parts)
+        self.__dict__["numbers"] = private.mark_static(
+            torch.tensor(parts[1].numbers.flat, dtype=torch.float64, device="cpu")
         )
+        there = self.numbers_there
+        self._numbers_to(None if there is None else there.device)
+
+    def _numbers_to(self, device: torch.device | None) -> None:
+        there = None if device is None else private.mark_static(self.numbers.to(device, non_blocking=True))
+        self.__dict__["numbers_there"] = there
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and files: without what follows from the options."""
@@ -180,7 +183,7 @@ class SegmentationLoss(nn.Module):
         if weight is not None and self.weight is not None and self.weight.dtype != weight.dtype:
             self.register_buffer("weight", weight.to(self.weight.device))
         device = fn(torch.empty(0)).device
-        self.__dict__["numbers_there"] = self.numbers.to(device) if device.type in KERNEL_DEVICES else None
+        self._numbers_to(device if device.type in KERNEL_DEVICES else None)
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -17,12 +17,10 @@ from . import checks, private
 from .backends import choose, runs_kernels
 from .inputs import label_dtype
 from .kinds import Cache, kinds
-from .numbers import FIXED
 from .plan import Call, Executed, Outcome, Plan, gradients, lead_rows
 from .prepare import Prepared
 from .settings import Parts, Settings, read
 from .statistics import Statistics
-from .version import VERSION
 
 
 class Fixed:
@@ -38,22 +36,33 @@ class Fixed:
         self.settings, self.factors, self.return_stats = settings, list(factors), return_stats
         self.graph, self.in_forward, self.keeps = tuple(graph), tuple(in_forward), graph != in_forward
         self.plans, self.backward_plans = Cache(32), Cache(32)
-        self._seen: tuple[Tensor | None, Parts] = None, read(settings, None)
+        self._seen: Any = None, (read(settings, None), [])
 
     @property
     def text(self) -> str:
         """Its version is for torch's caches: they keep what an operator was traced to."""
-        said = {name: getattr(self, name) for name in ("factors", "graph", "in_forward", "return_stats")}
-        return json.dumps({"pat_triton": VERSION, "settings": self.settings.text, **said})
+        from . import __version__
 
-    def parts(self, numbers: Tensor | None) -> Parts:
-        """The options: numbers on a CPU are read here, and those on a GPU by kernels."""
-        seen, parts = self._seen
+        said = {name: getattr(self, name) for name in ("factors", "graph", "in_forward", "return_stats")}
+        return json.dumps({"pat_triton": __version__, "settings": self.settings._asdict(), **said})
+
+    def told(self, numbers: Tensor | None) -> tuple[Parts, Sequence[float]]:
+        seen, made = self._seen
         if seen is not numbers:  # numbers are replaced, never changed
-            flat = None if numbers is None or numbers.device.type != "cpu" else tuple(numbers.tolist())
-            parts = read(self.settings, flat)
-            self._seen = numbers, parts
-        return parts
+            made = told(self.settings, self.factors, len(self.graph), numbers)
+            self._seen = numbers, made
+        return made
+
+
+def told(
+    settings: Settings, factors: Sequence[float], heads: int, numbers: Tensor | None
+) -> tuple[Parts, Sequence[float]]:
+    """The options, and the factors of the heads, which are the last of the numbers where there are none. Numbers on a
+    CPU are read here, at every call, and those on a GPU by kernels."""
+    if numbers is None or numbers.device.type != "cpu":
+        return read(settings, None), factors
+    flat = numbers.tolist()
+    return read(settings, tuple(flat if factors else flat[:-heads])), factors or flat[-heads:]
 
 
 @lru_cache(256)
@@ -103,21 +112,22 @@ def _forward(
     mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], text: str,
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
-    parts = said.parts(numbers)
+    parts, factors = said.told(numbers)
     prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
     call = Call(
-        heads, said.factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared,
+        heads, factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared,
         numbers,
     )  # fmt: skip
     kind = kinds((*heads, target, class_counts, weight, mask_sizes, pixel_weight))
-    key = None if kind is None or tensors else (kind, len(heads), private.validated())
+    key = None if kind is None or tensors else (kind, len(heads), parts.by_tensor, private.validated())
     plan = None if key is None else said.plans.get(key)
     if plan is None:
         plan = Executed(parts, call, said.in_forward, said.keeps)
         if key is not None:
             said.plans.put(key, plan)
     loss, gradients, statistics, kept = plan.run(parts, call, heads)
-    made = [loss, *gradients] if statistics is None else [loss, *statistics, *gradients]
+    # An operator's results may not share memory.
+    made = [loss, *gradients] if statistics is None else [loss, *(t.clone() for t in statistics), *gradients]
     if not all(said.in_forward):
         made = [t for t in made if t is not None]
     if said.keeps:
@@ -139,7 +149,7 @@ def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: A
     if said.keeps:
         rows = len(said.settings.rows) + len(heads) * B
         if runs_kernels(said.settings.backend, logits.device):
-            rows += lead_rows(len(numbers) - FIXED, L)
+            rows += lead_rows(read(said.settings, None).parameters, L)
         made.append(logits.new_empty((rows, L), dtype=compute))
         if said.settings.distribution is not None and not tensors:
             made.append(logits.new_empty(2 * len(heads), dtype=torch.int64))
@@ -157,7 +167,7 @@ def _backward(
     kind = kinds((grad_output, *heads, target, pixel_weight, tables))
     passes = None if kind is None or numbers is not None else said.backward_plans.get(kind)
     if passes is None:
-        parts, (images, classes) = said.parts(numbers), heads[0].shape[:2]
+        (parts, _), (images, classes) = said.told(numbers), heads[0].shape[:2]
         lead = 0 if numbers is not None else lead_rows(parts.parameters, classes)
         prepared = Prepared(tables, said.settings.rows, parts.noise(classes), seeds, offset, None, lead)
         inputs = prepared.inputs(parts, images, len(heads), pixel_weight)

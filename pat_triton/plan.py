@@ -18,7 +18,7 @@ from .autograd import differentiable
 from .backends import Backend, choose
 from .description import Description
 from .inputs import ClassSums, LossInputs
-from .numbers import pair
+from .numbers import Pair, pair
 from .prepare import Prepared, label_counts, prepare
 from .settings import Parts, Settings
 from .statistics import Statistics, statistics
@@ -30,7 +30,7 @@ SMALL = 1 << 25
 class Call(NamedTuple):
     """The arguments of one call. heads: one or several logits; factors: of the loss of each. prepared: what torch's
     operators made of the labels before, in a graph; else the plan sees to it. numbers: the options', if they are on the
-    GPU."""
+    GPU, and then the factors too, if there are none."""
 
     heads: Sequence[Tensor]
     factors: Sequence[float]
@@ -148,10 +148,15 @@ class Executed(Plan):
         self.tables = self.backend.planned_tables(
             description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads,
             self.dtype, labels.device, call.class_counts, call.weight, call.mask_sizes,
-            () if self.keeps else self.passes,
+            () if self.keeps else self.passes, weighed=not call.factors,
         )  # fmt: skip
-        self.divide_by = divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
-        self.ones, self.factors = [1.0] * heads, (pair(1 / divide_by),) * heads
+        self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
+        self.ones = [1.0] * heads
+        self.factors = self._pairs(self.ones)
+
+    def _pairs(self, factors: Sequence[float]) -> tuple[Pair, ...]:
+        """Of the heads, over what a mean divides by."""
+        return tuple([pair(factor / self.divide_by) for factor in factors])
 
     def run(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
         return (self._by_torch if self.tables is None else self._by_kernels)(parts, call, heads)
@@ -161,10 +166,10 @@ class Executed(Plan):
         histogram: Any = self.histogram(target) if self.counted else None
         if self.looked:
             checks.counts_of_call(histogram, target, parts.settings.ignore_index, mask_sizes)
-        divide_by, seed, seeds = self.divide_by, None, None
+        seed, seeds = None, None
         tables = self.tables(
             histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
-            self.factors if factors == self.ones else tuple([pair(factor / divide_by) for factor in factors]),
+            self.factors if not factors or factors == self.ones else self._pairs(factors),
             parts.pairs,
         )  # fmt: skip
         each: Any = None

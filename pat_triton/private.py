@@ -48,6 +48,12 @@ def is_batched(tensor: Tensor) -> bool:
     return _is_batched(tensor) or _was_batched(tensor)
 
 
+def mark_static(tensor: Tensor) -> Tensor:
+    """Whose size a graph may count on: ``torch._dynamo.mark_static``, without a second for its import."""
+    tensor._dynamo_static_indices = set(range(tensor.ndim))  # type: ignore[attr-defined]
+    return tensor
+
+
 # Whether the backward that runs was called with retain_graph=True.
 keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 

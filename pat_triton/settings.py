@@ -46,9 +46,8 @@ class Settings(NamedTuple):
         return json.dumps(self._asdict())
 
     @classmethod
-    def of(cls, text: str) -> "Settings":
-        """What was written as ``text``."""
-        said = json.loads(text)
+    def of(cls, said: dict[str, Any]) -> "Settings":
+        """Of its fields, as JSON keeps them."""
         return cls(**{**said, "rows": tuple(said["rows"])})
 
     @property

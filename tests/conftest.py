@@ -97,11 +97,11 @@ def _poisoned(make):
 def nothing_kept():
     """Scratch memory is allocated anew: poisoned, and seen by who watches memory. So are plans, for tiles and settings
     that a test has changed."""
-    from pat_triton import call
+    from pat_triton.call import forget
     from pat_triton.eager import room
 
     room.forget()
-    call.forget()
+    forget()
 
 
 @pytest.fixture(autouse=True)

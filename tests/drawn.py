@@ -171,7 +171,7 @@ class Case:
     @contextlib.contextmanager
     def cuts(self) -> Iterator[None]:
         """Tiles and chunks of few classes and pixels, several of each."""
-        from pat_triton import call
+        from pat_triton.call import forget
         from pat_triton.kernels import tiles
 
         with pytest.MonkeyPatch.context() as patch:
@@ -182,6 +182,6 @@ class Case:
                     patch.setattr(tiles, name, 8 * n)
                 patch.setattr("pat_triton.eager.source.CPU_CHUNK", 16 * n)
                 patch.setattr("pat_triton.eager.count.CPU_LABELS", n)
-            call.forget()
+            forget()
             yield
-        call.forget()
+        forget()

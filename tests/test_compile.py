@@ -8,6 +8,7 @@ import torch
 from cases import EACH, EXACT, GPU, LOSSES, PATHS, WEIGHT, Loss, assert_close, example
 from steps import CLASSES, DENSE, EVERY, INTERPRETED, RESIZED, batch
 from torch._dynamo.utils import counters
+from torch._inductor.utils import fresh_cache
 
 import pat_triton
 
@@ -24,6 +25,18 @@ def fresh():
     counters.clear()
     yield
     torch._dynamo.reset()
+
+
+@pytest.fixture
+def uncached():
+    """What inductor compiled before is not found again."""
+    with fresh_cache():
+        yield
+
+
+needs_inductor = pytest.mark.skipif(
+    GPU.type == "cpu" and not shutil.which("g++"), reason="inductor needs a C++ compiler on a CPU"
+)
 
 
 def outcome(criterion, logits, target, seed=3):
@@ -48,7 +61,8 @@ COMPILED = [
 @pytest.mark.parametrize(("loss", "path", "steps"), COMPILED)
 def test_compiled_is_eager(loss, path, steps):
     """Bit by bit, in one graph for all sizes: no break, and no recompilation from step to step."""
-    criterion = loss.ours(path, gradient="recompute")  # what a compiled "auto" is
+    # What a compiled "auto" is where sizes are not known.
+    criterion = loss.ours(path, gradient="recompute" if steps is DENSE else "auto")
     compiled = torch.compile(loss.ours(path), fullgraph=True, backend="aot_eager", dynamic=True)
     for step in steps[:2] if path == INTERPRETED else steps:
         logits, target = batch(step, path[1])
@@ -75,7 +89,8 @@ def test_compiled_options(options, path):
     assert counters["stats"]["unique_graphs"] == 1
 
 
-@pytest.mark.skipif(GPU.type == "cpu" and not shutil.which("g++"), reason="inductor needs a C++ compiler on a CPU")
+@pytest.mark.usefixtures("uncached")
+@needs_inductor
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize(
     "name", ["PATLoss", "BLVLoss"] if GPU.type == "cpu" else [row.values[0].name for row in LOSSES]

@@ -7,7 +7,7 @@ import torch
 from cases import EXACT, LOSSES, PATHS, PLANS, WEIGHT, Loss, assert_close, example, run
 
 import pat_triton
-from pat_triton import call
+from pat_triton.call import forget
 
 SIZES = [(8, 10), (4, 5), (8, 10), (3, 3)]  # the labels' own, and other resolutions
 FACTORS = [1.0, 0.4, -0.5, 0.0]
@@ -106,7 +106,7 @@ def test_mask_sizes_that_are_too_small(monkeypatch):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         pat_triton.PATLoss()(logits, target, mask_sizes=sizes)
     monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
-    call.forget()  # that labels are looked at here
+    forget()  # that labels are looked at here
     assert pat_triton.PATLoss()(logits, target, mask_sizes=sizes).isnan()
 
 

@@ -3,13 +3,14 @@
 import pytest
 import torch
 from cases import LOSSES, PATHS, Loss, example
+from graphs import Graphs
 from steps import CLASSES, DENSE, INTERPRETED, RESIZED, batch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import pat_triton
 from pat_triton import operators
-from pat_triton.inputs import Result
 
+OPS = torch.ops.pat_triton
 CHECKED = [
     (name, path.values[0], step)
     for name in ("PATLoss", "LDAMLoss", "BLVLoss", "BalancedSoftmaxLoss")
@@ -18,48 +19,79 @@ CHECKED = [
     if path.values[0] != INTERPRETED or (name, step) in (("BLVLoss", DENSE[0]), ("PATLoss", RESIZED[0]))
 ]
 
+# torch's own use of what it deprecates is not an error.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
-def arguments(path, step, loss):
-    """The arguments of the loss operator as a call makes them."""
-    logits, target = batch(step, path[1])
-    seen = []
-    criterion = loss.ours(path)
-    traced = operators.Operators(path[0])
-    traced.run = lambda z, y, inputs, **_: seen.append(inputs) or Result(z.sum(), None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pat_triton.plan.route", lambda *_: traced)
-        criterion(logits, target, pixel_weight=torch.rand(target.shape, device=path[1]))
-    return logits, target, operators._flat(seen[0], path[0])
+
+def arguments(path, criterion, logits, target, **options):
+    """What the graphs of a step hand to each operator."""
+    graphs = Graphs()
+    torch.compiler.reset()
+    value = torch.compile(criterion, fullgraph=True, backend=graphs.backend)(logits, target, **options)
+    (value[0] if isinstance(value, tuple) else value).backward()
+    torch.compiler.reset()
+    return {op: [_detached(value) for value in given] for op, given in graphs.arguments.items()}
+
+
+def _detached(value):
+    if isinstance(value, list | tuple):
+        return [v.detach() if isinstance(v, torch.Tensor) else v for v in value]
+    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 @pytest.mark.parametrize(("name", "path", "step"), CHECKED)
 def test_opcheck(name, path, step):
-    """Schema, fake, autograd registration and tracing of every operator; every table is in one of these losses."""
-    ops, check = torch.ops.pat_triton, torch.library.opcheck
-    logits, target, flat = arguments(path, step, Loss(name))
-    check(ops.loss, (logits, target, *flat, True, False, False))
-    for options in ((False, False, True), (True, True, True)):  # what they add has no derivative, and says so
-        check(ops.loss, (logits.detach(), target, *flat, *options))
-    check(ops.gradient, (torch.tensor(0.5, device=path[1]), logits.detach(), target, *flat))
-    check(ops.histogram, (target, CLASSES, 255, path[0]))
-    check(ops.predict, (logits.detach(), target.shape[1:], True, path[0]))
-    check(ops.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, 255, path[0]))
-    assert {op._name for op in operators.OPERATORS} == {"loss", "gradient", "histogram", "predict", "confusion"}
+    """Schema, fake and tracing of every operator; every table is in one of these losses."""
+    check, loss = torch.library.opcheck, Loss(name)
+    logits, target = batch(step, path[1])
+    weight = torch.rand(target.shape, device=path[1])
+    for gradient, stats in (("one_pass", True), ("recompute", False)):
+        criterion = loss.ours(path, gradient=gradient)
+        given = arguments(path, criterion, logits, target, pixel_weight=weight, return_stats=stats)
+        assert set(given) == {OPS.forward.default} | ({OPS.backward.default} if gradient == "recompute" else set())
+        if name == "BLVLoss":  # which draws its keys: others at every call
+            continue
+        for op, of in given.items():
+            check(op, of)
+    numbers, none = criterion.numbers, [None] * 3
+    text = criterion.said[name != "BLVLoss"][0]
+    check(OPS.loss, ([logits], target, numbers, *none, weight, [], [], None, [1.0], False, text))
+    check(OPS.histogram, (target, CLASSES, 255, path[0]))
+    check(OPS.predict, (logits.detach(), target.shape[1:], True, path[0]))
+    check(OPS.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, 255, path[0]))
+    assert set(operators.OPERATORS) == {"forward", "backward", "histogram", "predict", "confusion"}
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "crop", "expanded"])
 @pytest.mark.parametrize("path", PATHS)
 def test_opcheck_strides(layout, path):
     """What a fake says of strides is what comes."""
-    logits, target, flat = arguments(path, DENSE[0], Loss("PATLoss"))
+    logits, target = batch(DENSE[0], path[1])
     logits = logits.detach()
     z = {
         "channels_last": logits.contiguous(memory_format=torch.channels_last),
         "crop": torch.nn.functional.pad(logits, (2, 1, 1, 1))[..., 1:-1, 2:-1],
         "expanded": logits[:1].expand_as(logits),
-    }[layout]
-    torch.library.opcheck(torch.ops.pat_triton.loss, (z, target, *flat, True, True, False))
-    torch.library.opcheck(torch.ops.pat_triton.gradient, (torch.ones((), device=path[1]), z, target, *flat))
+    }[layout].requires_grad_()
+    for gradient in ("one_pass", "recompute"):
+        criterion = Loss("PATLoss").ours(path, gradient=gradient)
+        for op, given in arguments(path, criterion, z, target).items():
+            torch.library.opcheck(op, given)
+
+
+def test_opcheck_of_parts_of_the_users_own():
+    """Of a rule that torch's operators make tables of, several heads at once, with noise that was drawn before."""
+
+    def halved(labels):
+        return 0.5, labels.labelled()
+
+    logits, target = batch(RESIZED[0], torch.device("cpu"))
+    criterion = pat_triton.SegmentationLoss("focal", pat_triton.adjustment.Variation(0.5), halved, gradient="recompute")
+    other = logits.detach()[..., 1:].clone().requires_grad_()
+    given = arguments(None, criterion, [logits, other], target)
+    assert set(given) == {OPS.histogram.default, OPS.forward.default, OPS.backward.default}
+    for op, of in given.items():
+        torch.library.opcheck(op, of)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

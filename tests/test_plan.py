@@ -3,23 +3,22 @@
 import contextlib
 import copy
 import dataclasses
-import functools
 import pickle
 import threading
 
 import pytest
 import torch
 from cases import COUNTS, EACH, EXACT, GPU, LOSSES, NOISY, PATHS, WEIGHT, Loss, assert_close, enlarged, example
+from schedules import SCHEDULES
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 import pat_triton
-from pat_triton import call
-from pat_triton.adjustment import LogPrior, Variation
-from pat_triton.curves import Exponential, Focal
+from pat_triton.adjustment import LogPrior
+from pat_triton.call import forget, plans
 from pat_triton.kernels.launch import Launch
 from pat_triton.kinds import Cache
-from pat_triton.weights import EffectiveNumber, Pixel
+from pat_triton.weights import Pixel
 
 TRITON = ("triton", GPU)
 # What a hit may ask torch for: memory (zeros are a memset), BLV's draw, a second head's addition, and autograd's own
@@ -106,26 +105,6 @@ def test_one_launch_more_where_columns_come_in_blocks(launches):
         assert len(launches) <= 6
 
 
-def margins(c, i):
-    margin, scale = map(type, c.adjustment)
-    c.adjustment = margin(0.1 + i), scale(3.0 + i)
-
-
-SCHEDULES = {
-    "loss_weight": (pat_triton.PATLoss, lambda c, i: setattr(c, "loss_weight", 0.5 + i)),
-    "temperature": (pat_triton.PATLoss, lambda c, i: setattr(c, "curve", Exponential(5.0 + i, 0.1 * i))),
-    "gamma": (pat_triton.FocalLoss, lambda c, i: setattr(c, "curve", Focal(3 - 0.2 * i))),
-    "sigma": (pat_triton.BLVLoss, lambda c, i: setattr(c, "adjustment", Variation(1.0 + i))),
-    "margin": (pat_triton.LDAMLoss, margins),
-    "beta": (
-        functools.partial(pat_triton.ClassBalancedLoss, beta=0.5),
-        lambda c, i: setattr(c, "weights", EffectiveNumber(0.9 + 0.01 * i)),
-    ),
-    "weight": (pat_triton.CrossEntropyLoss, lambda c, i: setattr(c, "weight", [1.0 + i, *[1.0] * 6])),
-    "counts": (pat_triton.BalancedSoftmaxLoss, lambda c, i: c.class_counts.add_(100 * i)),
-}
-
-
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_misses_nothing(name, path):
@@ -135,7 +114,7 @@ def test_a_schedule_misses_nothing(name, path):
     criterion = made(backend=path[0], **options).to(path[1])
     logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
     step(criterion, logits, target)
-    kept = len(call.plans.held)
+    kept = len(plans.held)
     seen = []
     for i in range(3):
         change(criterion, i)
@@ -144,8 +123,8 @@ def test_a_schedule_misses_nothing(name, path):
             setattr(fresh, part, getattr(criterion, part))
         fresh.load_state_dict(criterion.state_dict())
         now = step(criterion, logits, target)
-        assert len(call.plans.held) == kept
-        call.forget()
+        assert len(plans.held) == kept
+        forget()
         for a, b in zip(now, step(fresh, logits, target), strict=True):
             assert_close(name, a.cpu(), b.cpu(), NOISY if name == "sigma" else EXACT)
         seen.append(now[0].item())
@@ -179,7 +158,7 @@ def test_another_kind_is_seen_at_once(path):
     for name, (z, y) in calls.items():
         now = step(criterion, z, y)
         again = step(criterion, z, y)
-        call.forget()
+        forget()
         for a, b, c in zip(now, again, step(pat_triton.PATLoss(backend=path[0]), z, y), strict=True):
             assert torch.equal(a, c) and torch.equal(b, c), name
 
@@ -205,7 +184,7 @@ def test_a_changed_option_is_seen_at_once(name, path):
     setattr(criterion, name, OPTIONS[name])
     criterion.to(path[1])
     now = step(criterion, logits, target)
-    call.forget()
+    forget()
     fresh = pat_triton.PATLoss(backend=path[0])
     setattr(fresh, name, OPTIONS[name])
     fresh.to(path[1])
@@ -234,7 +213,7 @@ def test_modes_are_seen_at_once(path, monkeypatch):
     wrong = target.clone()
     wrong[0, 0, 0] = 9
     monkeypatch.setattr("pat_triton.checks.labels.CHECKED_DEVICES", ())
-    call.forget()
+    forget()
     assert criterion(leaf, wrong).isnan()
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
     with pytest.raises(ValueError, match="1 labels are neither"):
@@ -272,11 +251,11 @@ def test_a_wrong_call_raises_the_same_every_time(path):
 
 
 def test_plans_are_bounded(monkeypatch):
-    monkeypatch.setattr(call.plans, "size", 3)
+    monkeypatch.setattr(plans, "size", 3)
     criterion = pat_triton.CrossEntropyLoss()
     for width in range(2, 12):
         criterion(torch.zeros(1, 3, width), torch.zeros(1, width, dtype=torch.int64))
-    assert len(call.plans.held) == 3
+    assert len(plans.held) == 3
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -296,7 +275,7 @@ def test_threads_share_a_module(path):
     criterion = pat_triton.PATLoss(backend=path[0])
     cases = [[t.to(path[1]) for t in example((2, 7, 3, 4 + n % 2), seed=n)] for n in range(6)]
     truth = [step(criterion, *case) for case in cases]
-    call.forget()
+    forget()
     found = [None] * len(cases)
 
     def work(n):
@@ -325,11 +304,11 @@ def test_parts_of_the_users_own(path):
     """Are asked at every call, and nothing of them is kept."""
     logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
     criterion = pat_triton.SegmentationLoss(weights=Halved(), backend=path[0])
-    kept = len(call.plans.held)
+    kept = len(plans.held)
     plain = step(pat_triton.CrossEntropyLoss(backend=path[0]), logits, target)
     for a, b in zip(step(criterion, logits, target), plain, strict=True):
         assert_close("half", a.cpu(), b.cpu() / 2, EXACT)
-    assert len(call.plans.held) == kept + 1
+    assert len(plans.held) == kept + 1
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -380,7 +359,7 @@ def test_a_plan_of_tensors_without_numbers_is_not_kept(path):
     logits, target = (t.to(path[1]) for t in example((2, 7, 4, 5)))
     criterion = pat_triton.PATLoss(backend=path[0])
     truth = pat_triton.PATLoss(backend=path[0])(logits, target)
-    call.forget()
+    forget()
     with FakeTensorMode(allow_non_fake_inputs=True), contextlib.suppress(Exception):
         criterion(logits, target)
     assert torch.equal(criterion(logits, target), truth)
@@ -389,7 +368,7 @@ def test_a_plan_of_tensors_without_numbers_is_not_kept(path):
 def test_numbers_and_memory_that_the_kernels_cannot_take():
     logits, target = (t.to(GPU) for t in example((2, 7, 4, 5)))
     with pytest.raises(
-        ValueError, match=r"^backend: the kernels take factors up to 3.4e38, got 5e\+38 .*choose backend='torch'$"
+        ValueError, match=r"^backend: the kernels take numbers up to 3.4e38, got 1e\+39 .*choose backend='torch'$"
     ):
         pat_triton.PATLoss(backend="triton", loss_weight=1e39)(logits, target)
     negative = torch.complex(torch.zeros_like(logits), -logits).conj().imag

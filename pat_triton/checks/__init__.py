@@ -4,7 +4,20 @@ from .calls import call, counts_of_call, kinds
 from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
 from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
 from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
-from .tensors import LABELS, LOGITS, alike, classes, confusion, heads, ignored, logits, pixel_weight, size, target
+from .tensors import (
+    LABELS,
+    LOGITS,
+    alike,
+    classes,
+    confusion,
+    heads,
+    ignored,
+    logits,
+    pixel_weight,
+    size,
+    target,
+    weights_of_heads,
+)
 
 __all__ = [
     "LABELS",
@@ -41,5 +54,6 @@ __all__ = [
     "target",
     "vector",
     "weights",
+    "weights_of_heads",
     "wrong_labels",
 ]

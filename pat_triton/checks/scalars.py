@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
 
@@ -62,6 +63,8 @@ def flag(argument: str, value: Any) -> bool:
 
 
 def index(argument: str, value: Any) -> int:
+    if isinstance(value, torch.SymInt):  # of an exported graph for any size
+        return value  # type: ignore[return-value]
     try:
         number = operator.index(value)
     except TypeError:

@@ -171,17 +171,24 @@ def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:
         return [logits], [1.0]
     if not isinstance(logits, list | tuple):
         if weights is not None:
-            raise TypeError(f"weights: expected a list of logits to weigh, got logits of {type(logits).__name__}")
+            weights_of_heads(logits, weights)
         return [logits], [1.0]
     if not logits:
         raise ValueError("logits: got an empty list, expected one tensor or several")
     if weights is None:
         return list(logits), [1.0] * len(logits)
+    weights_of_heads(logits, weights)
+    return list(logits), [finite("weights", w) for w in weights]
+
+
+def weights_of_heads(logits: Any, weights: Any) -> None:
+    """A number for each of a list."""
+    if not isinstance(logits, list | tuple):
+        raise TypeError(f"weights: expected a list of logits to weigh, got logits of {type(logits).__name__}")
     if not isinstance(weights, list | tuple) or len(weights) != len(logits):
         raise ValueError(
             f"weights: expected a list of {len(logits)} numbers, one for each of the logits, got {short(weights)}"
         )
-    return list(logits), [finite("weights", w) for w in weights]
 
 
 def alike(number: int, head: Tensor, first: Tensor) -> None:

@@ -51,7 +51,7 @@ class TableMaker:
     def __init__(
         self, description: Description, lead: int, gain: float, images: int, classes: int, heads: int,
         dtype: torch.dtype, device: torch.device, class_counts: Tensor | None, weight: Tensor | None,
-        mask_sizes: Tensor | None, passes: Sequence[Pass],
+        mask_sizes: Tensor | None, passes: Sequence[Pass], weighed: bool = False,
     ) -> None:  # fmt: skip
         rows = lead + len(description.rows)
         self.shape: tuple[int, ...] = rows + heads * images, classes
@@ -64,9 +64,11 @@ class TableMaker:
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
             tables_kernel, images, device, strides, images, num_warps=1 if block <= 128 else 4,
-            L=classes, ROWS=rows, GAIN=gain, NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
+            L=classes, LEAD=lead, ROWS=rows, GAIN=gain, WEIGHED=weighed,
+            NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
             BATCH=description.counts_batch(class_counts is not None),
-            **{n.upper(): None if (row := description.row(n)) is None else lead + row for n in ROWS}, BLOCK=block,
+            **{n.upper(): None if (row := description.row(n)) is None else lead + row for n in ROWS},
+            BLOCK=block, LEAD_BLOCK=triton.next_power_of_2(lead * classes),
         )  # fmt: skip
 
     def __call__(

@@ -44,16 +44,17 @@ def inverse_mask_size(labelled, mask_sizes, known):
 @triton.jit(do_not_specialize=["images"])
 def tables_kernel(
     histogram, class_counts, class_weight, mask_sizes, numbers, tables, factors, amounts, strides, images,
-    L: tl.constexpr, ROWS: tl.constexpr, GAIN: tl.constexpr, NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr,
-    BATCH: tl.constexpr, SCALE: tl.constexpr, OFFSET: tl.constexpr, MARGIN: tl.constexpr, VARIATION: tl.constexpr,
-    BLOCK: tl.constexpr,
+    L: tl.constexpr, LEAD: tl.constexpr, ROWS: tl.constexpr, GAIN: tl.constexpr, WEIGHED: tl.constexpr,
+    NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr, BATCH: tl.constexpr, SCALE: tl.constexpr, OFFSET: tl.constexpr,
+    MARGIN: tl.constexpr, VARIATION: tl.constexpr, BLOCK: tl.constexpr, LEAD_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """tables [ROWS + heads * B, L]: by program 0 sigma, the curve's parameters and the adjustment, whose rows SCALE ...
-    name, then the weights, an image a program.
+    """tables [ROWS + heads * B, L]: by program 0 the LEAD rows, sigma and the curve's parameters, and the adjustment,
+    whose rows SCALE ... name; then the weights, an image a program.
 
     histogram int64 [B, L + 1]. BATCH: the classes of the whole batch are needed. strides: of a class in class_counts
     and in class_weight, and of an image and a class in mask_sizes. factors: of each head's weights, pairs. amounts:
-    ``NumberPairs``; ``numbers``, fp64, where they are in memory. GAIN: of sigma.
+    ``NumberPairs``; ``numbers``, fp64, where they are in memory, WEIGHED: and after
+    them a factor of each head. GAIN: of sigma.
     """
     b = tl.program_id(0).to(tl.int64)
     classes = tl.arange(0, BLOCK)
@@ -86,12 +87,17 @@ def tables_kernel(
         w /= tl.where(by == 0, 1.0, by)  # nothing labelled: 0 / 1, not 0 / 0
     for head in tl.static_range(len(factors)):
         at = tables + (ROWS + head * images + b) * L + classes
-        tl.store(at, w * (double(factors[head], tl.float64) * number(amounts.loss_weight, numbers, 0)), mask=known)
+        factor = double(factors[head], tl.float64) * number(amounts.loss_weight, numbers, 0)
+        if WEIGHED:
+            factor *= tl.load(numbers + 6 + len(amounts.parameters) + head)
+        tl.store(at, w * factor, mask=known)
 
     if b == 0:
-        tl.store(tables, number(amounts.sigma, numbers, 5) * GAIN)
+        place = tl.arange(0, LEAD_BLOCK)
+        lead = tl.where(place == 0, number(amounts.sigma, numbers, 5) * GAIN, 0.0)
         for i in tl.static_range(len(amounts.parameters)):
-            tl.store(tables + 1 + i, number(amounts.parameters[i], numbers, 6 + i))
+            lead = tl.where(place == 1 + i, number(amounts.parameters[i], numbers, 6 + i), lead)
+        tl.store(tables + place, lead, mask=place < LEAD * L)
         at_least_one = tl.maximum(n, 1.0)
         if SCALE is not None:
             scale = tl.zeros([BLOCK], tl.float64) + number(amounts.scale, numbers, 2)
