@@ -32,12 +32,14 @@ IMAGES, CLASSES = 2, 19
 # On a CPU the tensors are small, because ``F.cross_entropy`` there computes.
 SIDES = {"cuda": 128, "cpu": 16}
 RATIO = 4
+# What torch.compile is told; "captured" needs a GPU, whose graphs are replayed.
+MODES = {"eager": None, "compiled": None, "captured": "reduce-overhead"}
 TURNS, CALLS = 21, 50
 
 
 @dataclass(frozen=True)
 class HostRow:
-    """counts: "given" or of the "batch". kind: "dense" or "resized". mode: "eager" or "compiled". aten: outermost
+    """counts: "given" or of the "batch". kind: "dense" or "resized". mode: of ``MODES``. aten: outermost
     operators of a call, forward and backward; launches: of kernels of ours, or, compiled, all that a GPU ran.
     Microseconds of the host; bare and cross_entropy: forward and backward of the bare Function and of
     ``F.cross_entropy`` on dense logits, compiled in compiled rows."""
@@ -82,7 +84,7 @@ class Bare(torch.autograd.Function):
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser("host", help="what a call costs its host, beside a bare autograd.Function")
     add_device(parser)
-    parser.add_argument("--modes", nargs="+", choices=("eager", "compiled"), default=("eager", "compiled"))
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=tuple(MODES)[:2])
     parser.add_argument("--losses", nargs="+", choices=FORMULAS, default=tuple(FORMULAS), metavar="LOSS")
     add_save(parser)
     parser.set_defaults(run=host)
@@ -127,10 +129,10 @@ def _row(loss: str, counts: str, kind: str, mode: str, device: torch.device) -> 
     given = {"class_counts": range(1000, 1000 + CLASSES)} if counts == "given" else {}
     ours: Callable[..., Tensor] = getattr(pat_triton, loss)(**given, backend="triton").to(device)
     theirs: Callable[..., Tensor] = F.cross_entropy
-    if mode == "compiled":
+    if mode != "eager":
         torch.compiler.reset()
         torch.compiler.config.force_disable_caches = True  # which may hold what an earlier checkout was compiled to
-        ours, theirs = (torch.compile(f, fullgraph=True, dynamic=False) for f in (ours, theirs))
+        ours, theirs = (torch.compile(f, fullgraph=True, dynamic=False, mode=MODES[mode]) for f in (ours, theirs))
     logits = dense if kind == "dense" else small
     steps: dict[str, Callable[[], object]] = {
         "forward": partial(ours, logits, target),

@@ -23,7 +23,7 @@ Key = tuple[int, int] | tuple[Tensor, ...]
 def seeds(device: torch.device, keys: int = 1) -> Callable[[], Tensor]:
     """Draws, when called, two words for each key from torch's generator of that device: int64 (2 * keys,), each in
     [0, 2 ** 32)."""
-    like = torch.empty(2 * keys, dtype=torch.int64, device=device)
+    like = torch.zeros(2 * keys, dtype=torch.int64, device=device)
     return partial(torch.randint_like, like, 0, 1 << 32)
 
 
