@@ -102,7 +102,7 @@ def traced_call(
         checks.weights_of_heads(logits, weights)
     if not isinstance(target, Tensor) or not isinstance(heads[0], Tensor) or not isinstance(return_stats, bool):
         checks.kinds(heads[0], target, return_stats)
-    text, by_torch = c.said[c.training]
+    text, by_torch = c.said[1 if c.training else 0]  # a bool is no index for torch 2.11
     numbers, there = c.numbers, c.numbers_there
     if there is not None and there.device == heads[0].device and c.backend != "torch":
         numbers = there
@@ -126,7 +126,7 @@ def _prepare(
     mask_sizes: Tensor | None, pixel_weight: Tensor | None,
 ) -> tuple[Any, ...]:  # fmt: skip
     """The numbers, and what torch's operators make, in the graph, of parts and processes that no kernel knows."""
-    parts = c.parts[c.training]
+    parts = c.parts[1 if c.training else 0]
     arguments = Call(heads, factors, target, False, c.class_counts, c.weight, mask_sizes, pixel_weight)
     target, _ = checks.call(parts.settings, arguments)
     classes = heads[0].shape[1]

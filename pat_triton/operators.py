@@ -86,7 +86,7 @@ class Traced(Plan):
         made = list(
             torch.ops.pat_triton.forward(
                 heads, call.target, call.numbers, call.class_counts, call.weight, call.mask_sizes, call.pixel_weight,
-                [] if prepared is None else prepared.tensors, self.text,
+                None if prepared is None else prepared.tensors, self.text,
             )
         )  # fmt: skip
         loss = made.pop(0)
@@ -109,7 +109,7 @@ class Traced(Plan):
 
 def _forward(
     heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
-    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], text: str,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor] | None, text: str,
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
     parts, factors = said.told(numbers)
@@ -250,7 +250,7 @@ def _operator(schema: str, run: Any, fake: Any, *tags: torch.Tag) -> None:
 
 _operator(
     "forward(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
-    "Tensor? pixel_weight, Tensor[] prepared, str fixed) -> Tensor[]",
+    "Tensor? pixel_weight, Tensor[]? prepared, str fixed) -> Tensor[]",
     _forward,
     _fake_forward,
     torch.Tag.nondeterministic_seeded,  # it draws the noise's keys
