@@ -36,7 +36,8 @@ class Fixed:
         self.settings, self.factors, self.return_stats = settings, list(factors), return_stats
         self.graph, self.in_forward, self.keeps = tuple(graph), tuple(in_forward), graph != in_forward
         self.plans, self.backward_plans = Cache(32), Cache(32)
-        self._seen: Any = None, (read(settings, None), [])
+        self._untold = read(settings, None), self.factors
+        self._seen: Any = None, self._untold
 
     @property
     def text(self) -> str:
@@ -47,6 +48,8 @@ class Fixed:
         return json.dumps({"pat_triton": __version__, "settings": self.settings._asdict(), **said})
 
     def told(self, numbers: Tensor | None) -> tuple[Parts, Sequence[float]]:
+        if numbers is None or numbers.device.type != "cpu":
+            return self._untold
         seen, made = self._seen
         if seen is not numbers:  # numbers are replaced, never changed
             made = told(self.settings, self.factors, len(self.graph), numbers)

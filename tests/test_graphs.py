@@ -173,6 +173,7 @@ def test_a_graph_can_be_captured(loss, gradient, monkeypatch):
 
 
 @pytest.mark.skipif(GPU.type != "cuda", reason="CUDA graphs need a GPU")
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")  # torch's own first one
 @pytest.mark.parametrize("size", [DENSE_LOGITS, RESIZED_LOGITS], ids=["dense", "resized"])
 @pytest.mark.parametrize("gradient", ["one_pass", "recompute"])
 @pytest.mark.parametrize("loss", [Loss("PATLoss"), Loss("BLVLoss"), Loss("LDAMLoss", {"class_counts": COUNTS})])
@@ -209,6 +210,7 @@ class Deployed(torch.nn.Module):
 EXPORTED = [pat_triton.PATLoss(temperature=7.0), pat_triton.LDAMLoss(COUNTS, loss_weight=0.5)]
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # torch 2.11's loader
 @pytest.mark.parametrize("criterion", EXPORTED)
 def test_export(criterion, tmp_path):
     """Saved and loaded, for batches of any number and size."""

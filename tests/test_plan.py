@@ -3,8 +3,11 @@
 import contextlib
 import copy
 import dataclasses
+import functools
+import gc
 import pickle
 import threading
+import types
 
 import pytest
 import torch
@@ -268,6 +271,27 @@ def test_copies_hold_no_plan(loss):
     for other in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion))):
         assert torch.equal(step(other, logits, target)[1], step(criterion, logits, target)[1])
     assert len(pickle.dumps(criterion)) < size + 2000
+
+
+@pytest.mark.parametrize("loss", EACH)
+def test_plans_keep_no_memory(loss):
+    """They may be made while a graph of the GPU is captured, whose memory nobody else may keep."""
+    logits, target = tensors("dense")
+    forget()
+    criterion = loss.ours(TRITON)
+    criterion([logits.requires_grad_(), logits], target, return_stats=True)[0].backward()
+    kept, seen, waiting = [], set(), list(plans.held.values())
+    while waiting:
+        it = waiting.pop()
+        if id(it) in seen:
+            continue
+        seen.add(id(it))
+        if isinstance(it, torch.Tensor):
+            kept.append(it)
+        elif isinstance(it, dict | list | tuple | functools.partial) or type(it).__module__.startswith("pat_triton."):
+            waiting += [part for part in gc.get_referents(it) if not isinstance(part, type | types.ModuleType)]
+    assert kept
+    assert not [t.shape for t in kept if t.untyped_storage().nbytes()]
 
 
 @pytest.mark.parametrize("path", PATHS if GPU.type != "cpu" else PATHS[:1])  # the interpreter is one for all threads

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..adjustment import ROWS
 from ..description import Description
 from ..numbers import NumberPairs, Pair
+from ..templates import template
 from . import tiles
 from .histogram import histogram_kernel
 from .launch import Launch
@@ -59,7 +60,7 @@ class TableMaker:
             if each.numbers.dtype == dtype:
                 each.room = triton.cdiv(math.prod(self.shape), ROOM) * ROOM
                 self.shape = (each.room + each.programs,)
-        self.like = torch.empty((), dtype=dtype, device=device).expand(self.shape)  # what others are made like, fast
+        self.like = template(self.shape, dtype, device)
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(

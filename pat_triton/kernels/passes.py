@@ -12,6 +12,7 @@ from ..adjustment import ROWS
 from ..curves import TRITON_FNS, Curve
 from ..inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
 from ..resize import Resize, resize
+from ..templates import template
 from . import curves, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
@@ -72,8 +73,7 @@ class Pass:
                 )
         forward, compute, L = grad_output is None, compute_dtype(logits), logits.shape[1]
         self.device, self.pixels = logits.device, target.shape
-        # What others are made like, fast.
-        self.numbers, self.number = (torch.empty(size, dtype=compute, device=self.device) for size in (0, ()))
+        self.numbers, self.number = (template(shape, compute, self.device) for shape in ((0,), ()))
         self.reduce, self.sums = reduce and forward, sums
         self.differentiate = gradient or not forward
         self.mapped = forward and (sums or not reduce)
