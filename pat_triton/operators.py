@@ -99,7 +99,7 @@ class Traced(Plan):
             made += [t for t in (prepared.seeds, prepared.offset) if t is not None]
         # Kernels find the numbers in the tables.
         numbers = None if runs_kernels(parts.settings.backend, call.target.device) else call.numbers
-        return Outcome(loss, gradients, statistics, (numbers, made))
+        return loss, gradients, statistics, (numbers, made)
 
     def gradients(
         self, parts: Parts, prepared: Any, heads: Sequence[Tensor], target: Tensor, pixel_weight: Tensor | None,

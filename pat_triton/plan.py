@@ -44,14 +44,9 @@ class Call(NamedTuple):
     numbers: Tensor | None = None
 
 
-class Outcome(NamedTuple):
-    """loss: () or (B, *spatial). gradients: one for each head, None where it is not made yet. prepared: what a backward
-    that makes it needs besides logits, target and their weights."""
-
-    loss: Tensor
-    gradients: Sequence[Tensor | None]
-    statistics: Statistics | None
-    prepared: Any
+# The loss, () or (B, *spatial); a gradient for each head, None where it is not made yet; statistics, if they are asked
+# for; and what a backward that makes gradients needs besides logits, target and their weights.
+Outcome = tuple[Tensor, Sequence[Tensor | None], Statistics | None, Any]
 
 
 class Plan:
@@ -81,8 +76,8 @@ class Plan:
         if self.weight_has_channel and call.pixel_weight is not None:
             call = call._replace(pixel_weight=call.pixel_weight.squeeze(1))
         if not self.differentiable:
-            made = self.run(parts, call, call.heads)
-            return (made.loss, made.statistics) if call.return_stats else made.loss
+            loss, _, told, _ = self.run(parts, call, call.heads)
+            return (loss, told) if call.return_stats else loss
         loss = differentiable(self, parts, call, *call.heads)
         return (loss[0], Statistics(*loss[1:])) if call.return_stats else loss
 
@@ -191,7 +186,7 @@ class Executed(Plan):
         prepared = None
         if self.keeps:
             prepared = Prepared(tables, self.rows, self.noise, seeds, None, None, self.lead)
-        return Outcome(loss, gradients, statistics(sums, histogram, self.looked) if return_stats else None, prepared)
+        return loss, gradients, statistics(sums, histogram, self.looked) if return_stats else None, prepared
 
     def _by_torch(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
         prepared = self._prepared(parts, call)
@@ -203,7 +198,7 @@ class Executed(Plan):
         told = None
         if call.return_stats:
             told = statistics([own.sums for own in made], prepared.histogram, self.looked)  # type: ignore[misc, arg-type]
-        return Outcome(loss, [own.gradient for own in made], told, prepared)
+        return loss, [own.gradient for own in made], told, prepared
 
     def _prepared(self, parts: Parts, call: Call) -> Prepared:
         settings, target = parts.settings, call.target

@@ -228,6 +228,9 @@ def test_export(criterion, tmp_path):
 
 
 @needs_inductor
+@pytest.mark.skipif(
+    GPU.type == "cuda" and torch.__version__.startswith("2.11."), reason="its loader ended the process on an H200"
+)
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # torch's own
 @pytest.mark.untouched  # the poison fills memory that a file is loaded to
 def test_ahead_of_time(tmp_path):
