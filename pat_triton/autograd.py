@@ -51,14 +51,14 @@ class Differentiable(torch.autograd.Function):
         if factor is None:
             return None, None, None, *(None,) * len(ctx.plan.graph)
         if not torch.is_grad_enabled():
-            return None, None, None, *_gradients(ctx, factor)
+            return None, None, None, *(_gradients if ctx.plan.keeps else _scaled)(ctx, factor)
         try:
             # Whose history is the logits', for a second derivative to find.
             ties = ctx.saved_tensors if len(ctx.saved_tensors) > 1 else ctx.saved_tensors * len(ctx.plan.graph)
         except RuntimeError as error:
             raise RuntimeError(CHANGED) from error
         with torch.no_grad():
-            made = _gradients(ctx, factor)
+            made = (_gradients if ctx.plan.keeps else _scaled)(ctx, factor)
         return None, None, None, *(g if g is None else _Once.apply(g, tie) for g, tie in zip(made, ties, strict=False))
 
 
@@ -67,11 +67,9 @@ differentiable: Callable[..., Any] = private.apply_of(Differentiable)
 
 
 def _gradients(ctx: Any, factor: Tensor) -> Sequence[Tensor | None]:
+    """Those that forward made, scaled, and the others, which are made here."""
     plan = ctx.plan
-    batched = private.is_batched(factor)
-    if not plan.keeps:
-        return _scaled(ctx, factor, batched)
-    if batched:
+    if private.is_batched(factor):
         raise RuntimeError(
             "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need "
             "gradient='one_pass', or take them one by one"
@@ -81,11 +79,11 @@ def _gradients(ctx: Any, factor: Tensor) -> Sequence[Tensor | None]:
     made = plan.gradients(ctx.parts, ctx.prepared, heads, target, pixel_weight, factor, late)
     if not any(plan.in_forward):
         return made
-    early = _scaled(ctx, factor, batched)
+    early = _scaled(ctx, factor)
     return [a if b is None else b for a, b in zip(early, made, strict=True)]
 
 
-def _scaled(ctx: Any, factor: Tensor, batched: bool) -> Sequence[Tensor | None]:
+def _scaled(ctx: Any, factor: Tensor) -> Sequence[Tensor | None]:
     """The gradients that forward made, times ``factor``."""
     plan, gradients = ctx.plan, ctx.gradients
     if gradients is None:
@@ -94,7 +92,7 @@ def _scaled(ctx: Any, factor: Tensor, batched: bool) -> Sequence[Tensor | None]:
             "Specify retain_graph=True where backward is called before"
         )
     # Only the last backward through a graph may write to what it kept, and none in a graph that is traced.
-    if batched or plan.traced or private.keeps_graph():
+    if plan.traced or private.is_batched(factor) or private.keeps_graph():
         return [None if g is None else times(g, factor) for g in gradients]
     ctx.gradients = None
     for number, gradient in enumerate(gradients):

@@ -39,12 +39,11 @@ def call(parts: Parts, given: Call) -> Any:
     """The loss, and its ``Statistics`` where they are asked for."""
     key: Hashable | None = None
     modes = private.modes()
-    if parts.way is not None and modes and given.target is not None and given.return_stats.__class__ is bool:
-        tensors = kinds(
-            (*given.heads, given.target, given.weight, given.class_counts, given.mask_sizes, given.pixel_weight)
-        )
+    heads, _, target, return_stats, *others, _, _ = given
+    if parts.way is not None and modes and target is not None and return_stats.__class__ is bool:
+        tensors = kinds((*heads, target, *others))
         if tensors is not None:
-            key = parts.way, len(given.heads), given.return_stats, modes, tensors
+            key = parts.way, len(heads), return_stats, modes, tensors
     plan = None if key is None else plans.get(key)
     if plan is None:
         plan = _plan(parts, given)

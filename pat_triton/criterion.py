@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from . import checks, private
 from .adjustment import Adjustment
@@ -69,9 +70,10 @@ class SegmentationLoss(nn.Module):
         align_corners: how logits of another size than their target are resized, as in ``F.interpolate``.
         backend: "triton" (the kernels: CUDA, ROCm, XPU), "torch" (anywhere), or "auto".
         gradient: "one_pass" writes the gradient in forward; "recompute" computes it in backward,
-            from the logits; "auto" is one_pass, but recompute under torch.compile, for float16 (a gradient that already
-            carries 1 / pixels underflows before a GradScaler can reach it) and for "none", which with
-            resized logits has no one_pass.
+            from the logits; "auto" is one_pass, but recompute for float16 (a gradient that already
+            carries 1 / pixels underflows before a GradScaler can reach it), for "none", which with
+            resized logits has no one_pass, and under torch.compile for logits of their target's size and more
+            than 32 MiB: there a gradient of one pass is not scaled in place, but read and written once more.
             A float16 gradient is 0 up to 2^-25, loses digits below 2^-14, and is inf from 65520 on, where a
             GradScaler skips the step. A wrong pixel's is about scale * weight / labelled pixels for a mean
             (LDAM's ``scale`` times that), and scale * beta / (B * S) for PAT: a lone pixel overflows at 65536.
@@ -223,7 +225,7 @@ class SegmentationLoss(nn.Module):
                 any strides; it gets no gradient. What a mean divides by stays the same: a pixel of weight 0 has no
                 loss, but is labelled.
         """
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return traced_call(self, logits, target, return_stats, weights, mask_sizes, pixel_weight)
         heads, factors = checks.heads(logits, weights)
         buffers = self._buffers

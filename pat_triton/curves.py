@@ -33,8 +33,6 @@ class Curve:
     @property
     def parameters(self) -> tuple[float, ...]:
         """Its numbers in field order; worked out once."""
-        if torch.compiler.is_compiling():
-            return tuple(float(v) for v in dataclasses.astuple(self))
         if "_parameters" not in self.__dict__:
             self.__dict__["_parameters"] = tuple(float(v) for v in dataclasses.astuple(self))
         return self.__dict__["_parameters"]

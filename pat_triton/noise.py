@@ -11,8 +11,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .templates import template
-
 MASK = 0xFFFFFFFF
 ROUND_0, ROUND_2 = 0xD2511F53, 0xCD9E8D57
 KEY_0, KEY_1 = 0x9E3779B9, 0xBB67AE85
@@ -22,14 +20,10 @@ KEY_0, KEY_1 = 0x9E3779B9, 0xBB67AE85
 Key = tuple[int, int] | tuple[Tensor, ...]
 
 
-def seeds(device: torch.device, keys: int = 1) -> Tensor:
-    """Two words for each key from torch's generator of that device: int64 (2 * keys,), each in [0, 2 ** 32)."""
-    return torch.randint(0, 1 << 32, (2 * keys,), device=device)
-
-
-def planned_seeds(device: torch.device, keys: int = 1) -> Callable[[], Tensor]:
-    """``seeds`` at every call."""
-    return partial(torch.randint_like, template((2 * keys,), torch.int64, device), 0, 1 << 32)
+def seeds(device: torch.device, keys: int = 1) -> Callable[[], Tensor]:
+    """Draws, when called, two words for each key from torch's generator of that device: int64 (2 * keys,), each in
+    [0, 2 ** 32)."""
+    return partial(torch.randint, 1 << 32, (2 * keys,), device=device)
 
 
 def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:

@@ -185,7 +185,7 @@ def _backward(
             said.backward_plans.put(kind, passes)
     each = (seeds,) * len(heads) if seeds is None or len(heads) == 1 else seeds.split(2)
     return [
-        run(z, target, tables, seed, offset, pixel_weight, grad_output).gradient
+        run(z, target, tables, seed, offset, pixel_weight, grad_output)[1]
         for run, z, seed, want in zip(passes, heads, each, wanted, strict=True)
         if want
     ]

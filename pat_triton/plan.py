@@ -131,7 +131,7 @@ class Executed(Plan):
             raise checks.mask_sizes_unused(parts.rule)
         self.rows = description.rows
         self.noise = settings.noise(1.0, self.classes)  # its sigma is what the tables multiply theirs with
-        self.draw_seeds = noise.planned_seeds(labels.device, heads)
+        self.draw_seeds = noise.seeds(labels.device, heads)
         planned: Any = Prepared(None, self.rows, self.noise, None, None, None, self.lead)  # type: ignore[arg-type]
         inputs = planned.inputs(parts, self.images, heads, None)
         self.passes = [

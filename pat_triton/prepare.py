@@ -86,7 +86,7 @@ def prepare(
         made.insert(0, torch.stack([getattr(tables, name) for name in tables.rows]).to(dtype))
     seeds = None
     if tables.noise:
-        seeds = labels.from_rank_0(noise.seeds(labels.target.device, len(factors)))
+        seeds = labels.from_rank_0(noise.seeds(labels.target.device, len(factors))())
     return Prepared(
         made[0] if len(made) == 1 else torch.cat(made), tables.rows, tables.noise, seeds,
         None if seeds is None else labels.global_offset, labels.histogram if counted else None,

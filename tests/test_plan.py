@@ -91,7 +91,7 @@ def test_few_launches_and_no_other_operators(loss, given, kind, launches):
             with Operators() as seen:
                 criterion(leaves[0] if len(heads) == 1 else leaves, target).backward()
         others = [name for name in seen.names if name not in MEMORY]
-        allowed = ["randint_like"] * loss.draws + (["split"] * loss.draws + ["add"]) * (len(heads) - 1)
+        allowed = ["randint"] * loss.draws + (["split"] * loss.draws + ["add"]) * (len(heads) - 1)
         assert sorted(others) == sorted(allowed)
         assert seen.names.count("new_zeros") <= 1
         assert len(launches) <= most

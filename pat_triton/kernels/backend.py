@@ -50,7 +50,7 @@ def run(
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
-    return made(logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output)
+    return Result(*made(logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output))
 
 
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:

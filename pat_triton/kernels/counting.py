@@ -10,7 +10,6 @@ from torch import Tensor
 from ..adjustment import ROWS
 from ..description import Description
 from ..numbers import NumberPairs, Pair
-from ..templates import template
 from . import tiles
 from .histogram import histogram_kernel
 from .launch import Launch
@@ -60,7 +59,7 @@ class TableMaker:
             if each.numbers.dtype == dtype:
                 each.room = triton.cdiv(math.prod(self.shape), ROOM) * ROOM
                 self.shape = (each.room + each.programs,)
-        self.like = template(self.shape, dtype, device)
+        self.numbers = torch.empty(0, dtype=dtype, device=device)  # what others are made like, fast
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
@@ -76,7 +75,7 @@ class TableMaker:
         self, histogram: Tensor | None, class_counts: Tensor | None, weight: Tensor | None,
         mask_sizes: Tensor | None, numbers: Tensor | None, factors: tuple[Pair, ...], amounts: NumberPairs,
     ) -> Tensor:  # fmt: skip
-        tables = torch.empty_like(self.like)
+        tables = self.numbers.new_empty(self.shape)
         self.launch((histogram, class_counts, weight, mask_sizes, numbers, tables), factors, amounts)
         return tables
 

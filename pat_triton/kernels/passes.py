@@ -10,9 +10,8 @@ from torch import Tensor
 
 from ..adjustment import ROWS
 from ..curves import TRITON_FNS, Curve
-from ..inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
+from ..inputs import ClassSums, LossInputs, compute_dtype, label_dtype
 from ..resize import Resize, resize
-from ..templates import template
 from . import curves, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
@@ -55,9 +54,9 @@ class Pass:
     """Loss, gradient and sums by class of one kind of call, in one pass over its logits.
 
     Built from tensors of that kind, of which it keeps none; called with others of it: (logits, target (B, *spatial),
-    the tensors of ``LossInputs``, grad_output) -> Result. ``reduce``: the loss is a number; ``gradient``: and its
-    gradient is made; ``sums``: and its sums by class. With a ``grad_output``, of the target's shape, the gradient
-    alone, times it.
+    the tensors of ``LossInputs``, grad_output) -> what ``Result`` holds. ``reduce``: the loss is a number;
+    ``gradient``: and its gradient is made; ``sums``: and its sums by class. With a ``grad_output``, of the target's
+    shape, the gradient alone, times it.
 
     programs: that leave a partial sum each, in memory of their own, or from element ``room`` on of the inputs' tables.
     """
@@ -73,7 +72,7 @@ class Pass:
                 )
         forward, compute, L = grad_output is None, compute_dtype(logits), logits.shape[1]
         self.device, self.pixels = logits.device, target.shape
-        self.numbers, self.number = (template(shape, compute, self.device) for shape in ((0,), ()))
+        self.numbers = torch.empty(0, dtype=compute, device=self.device)  # what others are made like, fast
         self.reduce, self.sums = reduce and forward, sums
         self.differentiate = gradient or not forward
         self.mapped = forward and (sums or not reduce)
@@ -88,7 +87,7 @@ class Pass:
     def __call__(
         self, logits: Tensor, target: Tensor, tables: Tensor | None, seed: Tensor | None, offset: Tensor | None,
         pixel_weight: Tensor | None, grad_output: Tensor | None = None,
-    ) -> Result:  # fmt: skip
+    ) -> tuple[Tensor | None, Tensor | None, ClassSums | None]:  # fmt: skip
         numbers = self.numbers
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
@@ -112,11 +111,11 @@ class Pass:
             self._in_several(kernels, pointers)
         loss = loss_map
         if partial is not None:
-            loss = torch.empty_like(self.number)
+            loss = numbers.new_empty(())
             kernels.total((partial, loss))
         if kernels.sums is None:
-            return Result(loss, gradient)
-        return Result(loss, gradient, kernels.sums(target, prediction, loss_map))
+            return loss, gradient, None
+        return loss, gradient, kernels.sums(target, prediction, loss_map)
 
     def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...]) -> None:
         """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
