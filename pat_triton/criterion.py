@@ -1,5 +1,6 @@
 """SegmentationLoss: an adjustment, a curve and a weight rule, and the call that joins them."""
 
+import copy
 from collections.abc import Sequence
 from functools import cache
 from inspect import signature
@@ -20,7 +21,7 @@ from .settings import Parts, sort
 from .statistics import Statistics
 from .weights import Pixel, Rule
 
-DERIVED = ("parts", "said", "numbers")
+DERIVED = ("parts", "said", "numbers", "others")
 
 
 @cache
@@ -169,6 +170,22 @@ class SegmentationLoss(nn.Module):
     def _numbers_to(self, device: torch.device | None) -> None:
         there = None if device is None else private.mark_static(self.numbers.to(device, non_blocking=True))
         self.__dict__["numbers_there"] = there
+
+    def but(self, **options: Any) -> "SegmentationLoss":
+        """This criterion in another mode (``training``) or with another ``ignore_index``, ``reduction`` or
+        ``align_corners``, to be called at once. It shares the tables and the numbers of this one, which is not written
+        to: for frameworks that decide so at every call."""
+        if all(getattr(self, name) == value for name, value in options.items()):
+            return self
+        others = self.__dict__.setdefault("others", {})
+        parts, other = others.get(key := tuple(options.items()), (None, None))
+        if parts is not self.parts:
+            other = copy.copy(self)
+            for name, value in options.items():
+                setattr(other, name, value)
+            others[key] = self.parts, other
+        other.__dict__.update(numbers=self.numbers, numbers_there=self.numbers_there)
+        return other  # type: ignore[no-any-return]
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and files: without what follows from the options."""

@@ -73,3 +73,24 @@ def test_a_changed_weight_is_a_copy():
     criterion.weight = weight
     weight.zero_()
     assert criterion.weight.sum() == 7 and "weight" in criterion.state_dict()
+
+
+def test_but_writes_to_nothing():
+    """Another mode or option for one call: the numbers of a criterion that has it, and of this one's later options."""
+    logits, target = example((2, 7, 3, 4))
+    criterion = pat_triton.BLVLoss(reduction="mean")
+    before = dict(criterion.__dict__), repr(criterion)
+    plain = pat_triton.CrossEntropyLoss(reduction="sum")
+    assert torch.equal(criterion.but(training=False, reduction="sum")(logits, target), plain(logits, target))
+    assert criterion.training and repr(criterion) == before[1]
+    assert criterion.but(reduction="mean") is criterion
+    assert criterion.but(reduction="sum") is criterion.but(reduction="sum")
+    criterion.loss_weight = 3.0
+    ours = criterion.but(training=False, reduction="sum")(logits, target)
+    torch.testing.assert_close(ours, 3 * plain(logits, target))
+    criterion.weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    plain = pat_triton.CrossEntropyLoss(reduction="sum", weight=criterion.weight)
+    torch.testing.assert_close(
+        criterion.but(training=False, reduction="sum")(logits, target), 3 * plain(logits, target)
+    )
+    assert not copy.deepcopy(criterion).__dict__.get("others")
