@@ -90,8 +90,9 @@ def noise_of(variation: Noise | None, classes: int) -> Noise | None:
     return Noise("gaussian", variation.sigma * math.sqrt(1 / classes))
 
 
-def tables(amounts: AdjustmentNumbers, counts: Tensor) -> Tables:
-    """The float64 tables of classes that occur so often, int64 (L,)."""
+def tables(amounts: AdjustmentNumbers, counts: Tensor, counted: Tensor | None = None) -> Tables:
+    """The float64 tables of classes that occur so often, int64 (L,). counted: bool (L,), not of ignored classes, which
+    have no margin and no variation; None for all."""
     n = statistics(counts)
     at_least_one = n.clamp(min=1)
     scale = offset = margin = variation = None
@@ -100,10 +101,11 @@ def tables(amounts: AdjustmentNumbers, counts: Tensor) -> Tables:
     if amounts.offset is not None:
         offset = at_least_one.log() * amounts.offset
     if amounts.margin is not None:
-        root = at_least_one**-0.25
+        root = at_least_one**-0.25 if counted is None else at_least_one**-0.25 * counted
         margin = root * (amounts.margin / root.max())
     if amounts.variation is not None:
         rarity = n.sum().clamp(min=1).log() - at_least_one.log()
+        rarity = rarity if counted is None else rarity * counted
         largest = rarity.max()
         # One class holding every pixel that was counted makes them all 0: no variation, not 0/0.
         variation = rarity / torch.where(largest > 0, largest, 1.0)
@@ -115,8 +117,8 @@ class Described:
 
     amounts: AdjustmentNumbers
 
-    def __call__(self, counts: Tensor) -> Tables:
-        return tables(self.amounts, counts)
+    def __call__(self, counts: Tensor, counted: Tensor | None = None) -> Tables:
+        return tables(self.amounts, counts, counted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,11 +191,11 @@ def described(adjustments: tuple[Adjustment, ...]) -> AdjustmentNumbers | None:
     return total
 
 
-def combine(adjustments: tuple[Adjustment, ...], counts: Tensor) -> Tables:
+def combine(adjustments: tuple[Adjustment, ...], counts: Tensor, counted: Tensor | None = None) -> Tables:
     """The tables of all of them: scales multiply, offsets and margins add, one variation at most."""
     total = Tables()
     for adjustment in adjustments:
-        new = adjustment(counts)
+        new = adjustment(counts, counted) if isinstance(adjustment, Described) else adjustment(counts)
         if total.noise is not None and new.noise is not None:
             raise ValueError("adjustment: expected at most one variation, got two")
         total = Tables(

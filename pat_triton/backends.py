@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .eager import backend as eager
-from .inputs import LossInputs, Result
+from .inputs import Ignored, LossInputs, Result
 
 KERNEL_DEVICES = ("cuda", "xpu")  # ROCm calls itself cuda
 
@@ -27,7 +27,7 @@ class Backend(Protocol):
     planned_pass: Any
     planned_rescale: Any
 
-    def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
+    def histogram(self, target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         """int64 (B, L + 1): S[b, l] and, last, the labels that are neither a class nor ignored."""
         ...
 
@@ -43,7 +43,7 @@ class Backend(Protocol):
         """(B, *size) of ``label_dtype``: the first class with the largest logit; nan is the largest."""
         ...
 
-    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignored: Ignored) -> Tensor:
         """int64 (L + 2, L): pixels of each class (row) predicted as each class (column); row L is
         ignored, row L + 1 labels that are neither."""
         ...

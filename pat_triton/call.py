@@ -44,6 +44,11 @@ def call(parts: Parts, given: Call) -> Any:
         tensors = kinds((*heads, target, *others))
         if tensors is not None:
             key = parts.way, len(heads), return_stats, modes, tensors
+    if key is None:
+        given = given._replace(
+            heads=[private.plain(head) for head in heads], target=private.plain(target),
+            mask_sizes=private.plain(given.mask_sizes), pixel_weight=private.plain(given.pixel_weight),
+        )  # fmt: skip
     plan = None if key is None else plans.get(key)
     if plan is None:
         plan = _plan(parts, given)
@@ -128,9 +133,9 @@ def _prepare(
     parts = c.parts[1 if c.training else 0]
     arguments = Call(heads, factors, target, False, c.class_counts, c.weight, mask_sizes, pixel_weight)
     target, _ = checks.call(parts.settings, arguments)
-    classes = heads[0].shape[1]
+    classes, ignored = heads[0].shape[1], parts.settings.ignored
     labels = label_counts(
-        parts, lambda: Evaluation(c.backend).histogram(target, classes, c.ignore_index), target, classes,
+        parts, lambda: Evaluation(c.backend).histogram(target, classes, ignored), target, classes, ignored,
         counts=c.class_counts, weight=c.weight, mask_sizes=mask_sizes,
     )  # fmt: skip
     dtype = torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32

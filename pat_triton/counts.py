@@ -9,7 +9,8 @@ classes 0 (sky) to 10 (bicyclist), without 11, unlabelled.
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from . import checks
 from .eager.backend import histogram
+from .inputs import Ignored
+from .options import IGNORE_INDEX
 
 CITYSCAPES = (
     2036416525, 336090793, 1260636120, 36199498, 48454166, 67789506, 11477088, 30448193, 879783988, 63949536,
@@ -30,7 +33,7 @@ KEYS = ("labels", "label", "mask", "masks", "target", "segmentation", "gt_sem_se
 def class_counts(
     data: Iterable[Any],
     num_classes: int,
-    ignore_index: int = 255,
+    ignore_index: int | Sequence[int] = IGNORE_INDEX,
     *,
     cache: str | os.PathLike[str] | None = None,
     labels: Callable[[Any], Any] | None = None,
@@ -43,7 +46,7 @@ def class_counts(
             ``labels``, ``label``, ``mask``, ``masks``, ``target``, ``segmentation``, ``gt_sem_seg``, ``semantic``.
             Labels are whole numbers in a tensor, an array or an image, of any shape.
         num_classes: L; a label that is neither one of them nor ignored is a ValueError.
-        ignore_index: label of pixels that are not counted.
+        ignore_index: label of pixels that are not counted, or several; the default of 255 must be no class.
         cache: a JSON file that the counts are read from, if it is there, and else written to. It knows the
             arguments, but not the data: remove it when they change.
         labels: takes the labels out of an item of any other kind.
@@ -51,23 +54,48 @@ def class_counts(
 
     Raises:
         TypeError, ValueError: naming the argument, what came and what was expected.
+
+    Warns:
+        UserWarning: where, of several classes, the data have one, and all other pixels are ignored.
     """
     checks.index("num_classes", num_classes)
-    checks.ignored(checks.index("ignore_index", ignore_index), num_classes)
+    said = checks.ignore_index("ignore_index", ignore_index)
+    ignored = checks.labels_of(said)
+    checks.ignored(ignored, not isinstance(said, checks.Default), num_classes)
     file = None if cache is None else Path(cache)
     if file is not None and file.exists():
-        return _read(file, num_classes, ignore_index)
+        return _read(file, num_classes, ignored)
     counts = torch.zeros(num_classes, dtype=torch.int64)
+    pixels = 0
     for number, item in enumerate(_shown(data) if progress else data):
         y = _tensor(labels(item) if labels else _found(item), number)
-        found = histogram(y, num_classes, ignore_index)
-        checks.histogram(found, y, ignore_index)
+        found = histogram(y, num_classes, ignored)
+        checks.histogram(found, y, ignored)
         counts += found[0, :-1]
+        pixels += y.numel()
     if not counts.any():
         raise ValueError(f"data: found no pixel of the {num_classes} classes, expected some")
+    _warn_of_one_class(counts, pixels, ignored)
     if file is not None:
-        _write(file, counts, ignore_index)
+        _write(file, counts, ignored)
     return counts
+
+
+def _warn_of_one_class(counts: Tensor, pixels: int, ignored: Ignored) -> None:
+    """Of all the data, which have ``pixels``."""
+    void = pixels - int(counts.sum())
+    present = counts.nonzero().flatten().tolist()
+    expected = len(counts) - len({label for label in ignored if 0 <= label < len(counts)})
+    # Pixels of one class, none of which is ignored, may be a part of the data that looks like that.
+    if expected > 1 and void and len(present) == 1:
+        shown = ignored[0] if len(ignored) == 1 else tuple(ignored)
+        warnings.warn(
+            f"data: of {pixels} pixels {pixels - void} are of class {present[0]} and all others are ignored "
+            f"(ignore_index={shown}), expected pixels of several of the {expected} classes; is the background ignored, "
+            "or do the labels count from another number, or is it a mask of 0 and 255? Then whatever is predicted as "
+            "that class is right",
+            stacklevel=3,
+        )
 
 
 def _found(item: Any) -> Any:
@@ -118,25 +146,31 @@ def _shown(data: Iterable[Any]) -> Iterable[Any]:
     return tqdm(data, "counting labels")
 
 
-def _read(file: Path, num_classes: int, ignore_index: int) -> Tensor:
-    expected = f"expected the counts of {num_classes} classes with ignore_index={ignore_index}"
+def _read(file: Path, num_classes: int, ignored: Ignored) -> Tensor:
+    wanted = _plain(ignored)
+    expected = f"expected the counts of {num_classes} classes with ignore_index={wanted}"
     try:
         kept = json.loads(file.read_text())
-        found, ignored = kept["class_counts"], kept["ignore_index"]
+        found, held = kept["class_counts"], kept["ignore_index"]
         counts = torch.tensor(found, dtype=torch.int64)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"cache: {file} cannot be read ({error!r}), {expected}; remove it") from error
-    if counts.shape != (num_classes,) or ignored != ignore_index:
+    if counts.shape != (num_classes,) or held != wanted:
         raise ValueError(
-            f"cache: {file} holds counts of {len(found)} classes with ignore_index={ignored}, {expected}; "
+            f"cache: {file} holds counts of {len(found)} classes with ignore_index={held}, {expected}; "
             "choose another file, or remove it"
         )
     return counts
 
 
-def _write(file: Path, counts: Tensor, ignore_index: int) -> None:
+def _plain(ignored: Ignored) -> int | list[int]:
+    """As it is kept: a single one as a number."""
+    return ignored[0] if len(ignored) == 1 else list(ignored)
+
+
+def _write(file: Path, counts: Tensor, ignored: Ignored) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each process, and a whole file whenever somebody looks.
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as partial:
-        partial.write(json.dumps({"class_counts": counts.tolist(), "ignore_index": ignore_index}) + "\n")
+        partial.write(json.dumps({"class_counts": counts.tolist(), "ignore_index": _plain(ignored)}) + "\n")
     os.replace(partial.name, file)

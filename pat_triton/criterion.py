@@ -15,7 +15,7 @@ from .adjustment import Adjustment
 from .backends import KERNEL_DEVICES
 from .call import call, traced_call
 from .curves import CrossEntropy, Curve
-from .options import BUFFERS, CHECKS, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
+from .options import BUFFERS, CHECKS, IGNORE_INDEX, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
 from .plan import Call
 from .settings import Parts, sort
 from .statistics import Statistics
@@ -57,7 +57,10 @@ class SegmentationLoss(nn.Module):
         curve: a ``Curve`` or the name of one: "cross_entropy", "focal", "exponential", or registered.
         adjustment: an adjustment, or a tuple of them, or ().
         weights: a rule, see ``pat_triton.weights``.
-        ignore_index: label of pixels without loss and gradient; must be none of the L classes.
+        ignore_index: label of pixels without loss and gradient, or several, ``(0, 255)``. It may be one of the L
+            classes, which then counts nowhere: not in ``class_counts``, nor in a largest or smallest of classes; its
+            margin and variation are 0, its metrics nan, and it stays in the softmax, as in torch. The default of 255
+            must be no class, or be said.
         weight: (L,) class weights that multiply the weight table. Only ``CrossEntropyLoss`` divides
             its mean by their sum over the labelled pixels, as torch does.
         reduction: "none" gives each pixel's term before the last division over the batch, 0 where
@@ -98,7 +101,7 @@ class SegmentationLoss(nn.Module):
     curve: Curve
     adjustment: tuple[Adjustment, ...]
     weights: Rule
-    ignore_index: int
+    ignore_index: int | tuple[int, ...]
     reduction: Reduction
     loss_weight: float
     align_corners: bool
@@ -120,7 +123,7 @@ class SegmentationLoss(nn.Module):
         adjustment: Adjustment | tuple[Adjustment, ...] = (),
         weights: Rule = Pixel(),  # noqa: B008  (frozen)
         *,
-        ignore_index: int = 255,
+        ignore_index: int | Sequence[int] = IGNORE_INDEX,
         weight: Numbers | None = None,
         reduction: Reduction = "mean",
         loss_weight: float = 1.0,

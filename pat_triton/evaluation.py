@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks
+from . import checks, private
 from .call import route
 from .operators import Evaluation
-from .options import CHECKS, Backend
+from .options import CHECKS, IGNORE_INDEX, Backend
 
 
 @torch.no_grad()
@@ -29,6 +29,7 @@ def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, ba
         (B, H, W) uint8 up to 256 classes, int16 up to 32768, else int32: the first class with the
         largest logit, nan being the largest, as ``argmax`` has it.
     """
+    logits = private.plain(logits)
     checks.logits(logits)
     wanted = checks.size(size, logits)
     return _chosen(logits, align_corners, backend).predict(logits, wanted, align_corners)
@@ -39,7 +40,7 @@ def confusion_matrix(
     logits: Tensor,
     target: Tensor,
     num_classes: int,
-    ignore_index: int = 255,
+    ignore_index: int | Sequence[int] = IGNORE_INDEX,
     align_corners: bool = False,
     backend: Backend = "auto",
 ) -> Tensor:
@@ -51,7 +52,7 @@ def confusion_matrix(
         logits: (B, L, *spatial), and (B, L, h, w) of another size than the target, as for the losses.
         target: (B, *spatial) or (B, 1, *spatial) labels, as for the losses.
         num_classes: L.
-        ignore_index: label of the pixels that are left out.
+        ignore_index: label of the pixels that are left out, or several, as for the losses.
         align_corners, backend: as for ``predict``.
 
     Raises:
@@ -59,17 +60,19 @@ def confusion_matrix(
             On a GPU looking would mean waiting: there they make every entry negative, however many
             batches are added, and every metric nan.
     """
+    logits, target = private.plain(logits), private.plain(target)
     checks.logits(logits)
     classes = checks.classes(num_classes, logits)
     target = checks.target(target, logits)
-    ignore_index = checks.index("ignore_index", ignore_index)
-    checks.ignored(ignore_index, classes)
+    said = checks.ignore_index("ignore_index", ignore_index)
+    ignored = checks.labels_of(said)
+    checks.ignored(ignored, not isinstance(said, checks.Default), classes)
     chosen = _chosen(logits, align_corners, backend)
     prediction = chosen.predict(logits, target.shape[1:], align_corners)
-    counts = chosen.confusion(target, prediction, classes, ignore_index)
+    counts = chosen.confusion(target, prediction, classes, ignored)
     if isinstance(chosen, Evaluation) or not checks.looks_at_labels(logits.device):
         return checks.mark_invalid(counts[:classes], counts[-1].any())
-    checks.counted(counts, target, ignore_index)
+    checks.counted(counts, target, ignored)
     return counts[:classes]
 
 

@@ -8,6 +8,17 @@ from torch import Tensor
 from .adjustment import Noise
 from .curves import Curve
 
+Ignored = tuple[int, ...]  # labels
+
+
+def counted(ignored: Ignored, classes: int, device: torch.device) -> Tensor | None:
+    """The classes that are not ignored, bool (L,); None for all."""
+    out = [i for i in ignored if 0 <= i < classes]
+    if not out:
+        return None
+    number = torch.arange(classes, device=device)
+    return torch.stack([number != i for i in out]).all(0)
+
 
 class LossInputs(NamedTuple):
     """The three parts of a loss as numbers.
@@ -19,6 +30,7 @@ class LossInputs(NamedTuple):
         weights, how much a labelled pixel of each image and class weighs. None while a call is planned.
     noise, seed, offset: BLV's distribution, its key, and the numbers of the first image and the first pixel (None
         for 0, 0); int64 (2,) both.
+    ignored: the labels of pixels without loss and gradient.
     align_corners: how logits of another size than the target are resized.
     pixel_weight: (B, *spatial) of the target's size, any float dtype and strides; None for 1 everywhere.
     """
@@ -29,7 +41,7 @@ class LossInputs(NamedTuple):
     first: int
     noise: Noise | None
     seed: Tensor | None
-    ignore_index: int
+    ignored: Ignored
     align_corners: bool = False
     offset: Tensor | None = None
     pixel_weight: Tensor | None = None

@@ -3,15 +3,21 @@
 A confusion matrix is int64 (L, L), rows true, columns predicted, as ``confusion_matrix`` returns it;
 matrices of batches and of processes add up. ``Statistics`` are summed over their images. Nothing
 waits for the device. Results are float64 on the counts' device: ``by_class`` (L,), and scalars.
+
+A class that was ignored has nan, and is in no mean: of ``Statistics`` always, of a matrix where ``ignore_index`` says
+so, for it does not tell an ignored class from one that is nowhere labelled.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from . import checks
+from . import checks, private
 from .adjustment import statistics
+from .inputs import counted
+from .options import IGNORE_INDEX
 from .statistics import Statistics
 
 
@@ -30,33 +36,37 @@ class Accuracy(NamedTuple):
     mean: Tensor
 
 
-def iou(counts: Tensor | Statistics) -> Overlap:
+def iou(counts: Tensor | Statistics, ignore_index: int | Sequence[int] = IGNORE_INDEX) -> Overlap:
     """Intersection over union, the Jaccard index: right / (labelled + predicted - right)."""
-    labelled, predicted, right = _counts(counts)
+    labelled, predicted, right = _counts(counts, ignore_index)
     return _overlap(right / (labelled + predicted - right))
 
 
-def dice(counts: Tensor | Statistics) -> Overlap:
+def dice(counts: Tensor | Statistics, ignore_index: int | Sequence[int] = IGNORE_INDEX) -> Overlap:
     """The Dice coefficient, F1: 2 right / (labelled + predicted)."""
-    labelled, predicted, right = _counts(counts)
+    labelled, predicted, right = _counts(counts, ignore_index)
     return _overlap(2 * right / (labelled + predicted))
 
 
-def pixel_accuracy(counts: Tensor | Statistics) -> Accuracy:
+def pixel_accuracy(counts: Tensor | Statistics, ignore_index: int | Sequence[int] = IGNORE_INDEX) -> Accuracy:
     """The share of labelled pixels that are right; by class the recall, and their mean "mean accuracy"."""
-    labelled, _, right = _counts(counts)
+    labelled, _, right = _counts(counts, ignore_index)
     by_class = right / labelled
-    return Accuracy(right.sum() / labelled.sum(), *_overlap(by_class))
+    return Accuracy(right.nansum() / labelled.nansum(), *_overlap(by_class))
 
 
-def _counts(counts: Tensor | Statistics) -> Tensor:
-    """(labelled, predicted, right) pixels of each class: (3, L); nan if negative counts say that labels were wrong."""
+def _counts(counts: Tensor | Statistics, ignore_index: int | Sequence[int]) -> Tensor:
+    """(labelled, predicted, right) pixels of each class: (3, L); nan if negative counts say that labels were wrong, and
+    of ignored classes."""
     if isinstance(counts, Statistics):
         each = torch.stack([n.sum(0) for n in counts[1:]])
     else:
-        matrix = checks.confusion("counts", counts)
+        matrix = private.plain(checks.confusion("counts", counts))
         each = torch.stack((matrix.sum(1), matrix.sum(0), matrix.diag()))
-    return statistics(each).masked_fill((each < 0).any(), torch.nan)
+    made = statistics(each).masked_fill((each < 0).any(), torch.nan)
+    said = checks.ignore_index("ignore_index", ignore_index)
+    kept = None if isinstance(said, checks.Default) else counted(checks.labels_of(said), made.shape[1], made.device)
+    return made if kept is None else made.masked_fill(~kept, torch.nan)
 
 
 def _overlap(by_class: Tensor) -> Overlap:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import checks, private
 from .backends import choose, runs_kernels
-from .inputs import label_dtype
+from .inputs import Ignored, label_dtype
 from .kinds import Cache, kinds
 from .plan import Call, Executed, Outcome, Plan, gradients, lead_rows
 from .prepare import Prepared
@@ -197,8 +197,8 @@ def _fake_backward(_: Tensor, heads: list[Tensor], *rest: Any) -> list[Tensor]:
     return [torch.empty_like(z) for z, graph, early in each if graph and not early]
 
 
-def _histogram(target: Tensor, classes: int, ignore_index: int, backend: str) -> Tensor:
-    return choose(backend, target.device).histogram(target, classes, ignore_index)
+def _histogram(target: Tensor, classes: int, ignored: list[int], backend: str) -> Tensor:
+    return choose(backend, target.device).histogram(target, classes, tuple(ignored))
 
 
 def _fake_histogram(target: Tensor, classes: int, *_: Any) -> Tensor:
@@ -213,10 +213,10 @@ def _fake_predict(logits: Tensor, size: list[int], *_: Any) -> Tensor:
     return logits.new_empty(logits.shape[0], *size, dtype=label_dtype(logits.shape[1]))
 
 
-def _confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: int, backend: str) -> Tensor:
-    counts = choose(backend, target.device).confusion(target, prediction, classes, ignore_index)
+def _confusion(target: Tensor, prediction: Tensor, classes: int, ignored: list[int], backend: str) -> Tensor:
+    counts = choose(backend, target.device).confusion(target, prediction, classes, tuple(ignored))
     if checks.looks_at_labels(target.device):
-        checks.counted(counts, target, ignore_index)
+        checks.counted(counts, target, tuple(ignored))
     return counts
 
 
@@ -230,14 +230,14 @@ class Evaluation:
     def __init__(self, backend: str) -> None:
         self.backend = backend
 
-    def histogram(self, target: Tensor, classes: int, ignore_index: int) -> Tensor:
-        return torch.ops.pat_triton.histogram(target, classes, ignore_index, self.backend)
+    def histogram(self, target: Tensor, classes: int, ignored: Ignored) -> Tensor:
+        return torch.ops.pat_triton.histogram(target, classes, ignored, self.backend)
 
     def predict(self, logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
         return torch.ops.pat_triton.predict(logits, size, align_corners, self.backend)
 
-    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
-        return torch.ops.pat_triton.confusion(target, prediction, classes, ignore_index, self.backend)
+    def confusion(self, target: Tensor, prediction: Tensor, classes: int, ignored: Ignored) -> Tensor:
+        return torch.ops.pat_triton.confusion(target, prediction, classes, ignored, self.backend)
 
 
 LIBRARY = torch.library.Library("pat_triton", "DEF")
@@ -264,10 +264,10 @@ _operator(
     _backward,
     _fake_backward,
 )
-_operator("histogram(Tensor target, int classes, int ignore_index, str backend) -> Tensor", _histogram, _fake_histogram)
+_operator("histogram(Tensor target, int classes, int[] ignored, str backend) -> Tensor", _histogram, _fake_histogram)
 _operator("predict(Tensor logits, SymInt[] size, bool align_corners, str backend) -> Tensor", _predict, _fake_predict)
 _operator(
-    "confusion(Tensor target, Tensor prediction, int classes, int ignore_index, str backend) -> Tensor",
+    "confusion(Tensor target, Tensor prediction, int classes, int[] ignored, str backend) -> Tensor",
     _confusion,
     _fake_confusion,
 )

@@ -11,6 +11,7 @@ from .adjustment import Adjustment
 from .curves import as_curve
 from .sharing import held
 
+IGNORE_INDEX = checks.Default(255)  # what nobody said
 Reduction = Literal["mean", "sum", "none"]
 Backend = Literal["auto", "triton", "torch"]
 Numbers = Sequence[float] | Tensor
@@ -22,7 +23,7 @@ ProcessGroup = Union["dist.ProcessGroup", Literal["world"], None]
 class Common(TypedDict, total=False):
     """What every loss takes, by keyword; documented at ``SegmentationLoss``."""
 
-    ignore_index: int
+    ignore_index: int | Sequence[int]
     reduction: Reduction
     loss_weight: float
     align_corners: bool
@@ -69,7 +70,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "curve": lambda _, value: as_curve(value),
     "adjustment": _adjustments,
     "weights": _rule,
-    "ignore_index": checks.index,
+    "ignore_index": checks.ignore_index,
     "reduction": _one_of("mean", "sum", "none"),
     "loss_weight": checks.finite,
     "align_corners": checks.flag,

@@ -105,6 +105,7 @@ class Executed(Plan):
             self.in_forward, self.keeps = tuple(in_forward), keeps
         self.backend = choose(settings.backend, first.device)
         self.looked = checks.looks_at_labels(labels.device, settings.validate)
+        self.ignored = settings.ignored
         self.images, self.classes = first.shape[:2]
         self.dtype = torch.float64 if any(z.dtype == torch.float64 for z in call.heads) else torch.float32
         # Sigma and the curve's parameters, which kernels read from the tables.
@@ -139,11 +140,11 @@ class Executed(Plan):
             for logits, own, options in zip(call.heads, inputs, self.options, strict=True)
         ]
         self.counted = call.return_stats or self.looked or description.counts_labels(call.class_counts is not None)
-        self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignore_index)
+        self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignored)
         self.tables = self.backend.planned_tables(
             description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads,
             self.dtype, labels.device, call.class_counts, call.weight, call.mask_sizes,
-            () if self.keeps else self.passes, weighed=not call.factors,
+            () if self.keeps else self.passes, settings.ignored, weighed=not call.factors,
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
         self.ones = [1.0] * heads
@@ -160,7 +161,7 @@ class Executed(Plan):
         _, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, _, numbers = call
         histogram: Any = self.histogram(target) if self.counted else None
         if self.looked:
-            checks.counts_of_call(histogram, target, parts.settings.ignore_index, mask_sizes)
+            checks.counts_of_call(histogram, target, parts.settings.ignored, mask_sizes)
         seed, seeds = None, None
         tables = self.tables(
             histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
@@ -186,7 +187,8 @@ class Executed(Plan):
         prepared = None
         if self.keeps:
             prepared = Prepared(tables, self.rows, self.noise, seeds, None, None, self.lead)
-        return loss, gradients, statistics(sums, histogram, self.looked) if return_stats else None, prepared
+        told = statistics(sums, histogram, self.looked, self.ignored) if return_stats else None
+        return loss, gradients, told, prepared
 
     def _by_torch(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
         prepared = self._prepared(parts, call)
@@ -197,7 +199,7 @@ class Executed(Plan):
             loss = loss + other.loss
         told = None
         if call.return_stats:
-            told = statistics([own.sums for own in made], prepared.histogram, self.looked)  # type: ignore[misc, arg-type]
+            told = statistics([own.sums for own in made], prepared.histogram, self.looked, self.ignored)  # type: ignore[misc, arg-type]
         return loss, [own.gradient for own in made], told, prepared
 
     def _prepared(self, parts: Parts, call: Call) -> Prepared:
@@ -205,15 +207,16 @@ class Executed(Plan):
         prepared = call.prepared
         if prepared is None:
             labels = label_counts(
-                parts, lambda: self.backend.histogram(target, self.classes, settings.ignore_index), target,
-                self.classes, counts=call.class_counts, weight=call.weight, mask_sizes=call.mask_sizes,
+                parts, lambda: self.backend.histogram(target, self.classes, settings.ignored), target,
+                self.classes, settings.ignored, counts=call.class_counts, weight=call.weight,
+                mask_sizes=call.mask_sizes,
             )  # fmt: skip
             if self.looked:
-                labels.look(settings.ignore_index)
+                labels.look(settings.ignored)
             prepared = prepare(parts, parts.numbers, labels, call.factors, self.dtype, call.return_stats)
         elif self.looked:
             assert prepared.histogram is not None
-            checks.counts_of_call(prepared.histogram, target, settings.ignore_index, call.mask_sizes)
+            checks.counts_of_call(prepared.histogram, target, settings.ignored, call.mask_sizes)
         if self.lead:
             pairs = parts.pairs
             if prepared.noise is not None:  # its gain is in it

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import adjustment, noise
 from .adjustment import Noise, Tables, combine
-from .inputs import LossInputs
+from .inputs import Ignored, LossInputs
 from .numbers import Numbers
 from .settings import Parts
 from .sharing import SharedLabelCounts, share
@@ -50,20 +50,21 @@ class Prepared(NamedTuple):
         return [
             LossInputs(
                 parts.curve, self.tables, self.rows, first + number * images, self.noise, each[number],
-                settings.ignore_index, settings.align_corners, self.offset, pixel_weight, self.lead,
+                settings.ignored, settings.align_corners, self.offset, pixel_weight, self.lead,
             )
             for number in range(heads)
         ]  # fmt: skip
 
 
 def label_counts(
-    parts: Parts, histogram: Callable[[], Tensor], target: Tensor, classes: int, **given: Tensor | None
-) -> LabelCounts:
+    parts: Parts, histogram: Callable[[], Tensor], target: Tensor, classes: int, ignored: Ignored,
+    **given: Tensor | None,
+) -> LabelCounts:  # fmt: skip
     """Of the batch; over its processes, if it lies on several. given: ``counts``, ``weight`` and ``mask_sizes``."""
     sharding = parts.settings.sharding
     if sharding is None:
-        return LabelCounts(histogram, target, classes, **given)
-    return SharedLabelCounts(share(parts.process_group, sharding), histogram, target, classes, **given)
+        return LabelCounts(histogram, target, classes, ignored, **given)
+    return SharedLabelCounts(share(parts.process_group, sharding), histogram, target, classes, ignored, **given)
 
 
 def prepare(
@@ -74,11 +75,11 @@ def prepare(
     table: Any
     if s.numerator is None or s.divisor is None:
         table, normaliser = parts.rule(labels)
-        tables = combine(parts.adjustment, labels.counts) if parts.adjustment else Tables()
+        tables = combine(parts.adjustment, labels.counts, labels.counted) if parts.adjustment else Tables()
         tables = tables if parts.training else tables.without_noise()
     else:
         table, normaliser = by_name(s.numerator, s.divisor, numbers.rest if s.beta else None, labels)
-        tables = adjustment.tables(s.amounts(numbers), labels.counts) if s.rows else Tables()
+        tables = adjustment.tables(s.amounts(numbers), labels.counts, labels.counted) if s.rows else Tables()
     labels.used_by(parts.rule)
     scale = numbers.loss_weight * (labels.world_size if s.reduce else 1)
     made = [weight_table(table, normaliser, labels, s.reduction == "mean", scale * own, dtype) for own in factors]

@@ -40,6 +40,18 @@ def is_faking() -> bool:
     return detect_fake_mode() is not None
 
 
+def plain(tensor: Any) -> Any:
+    """A subclass that is a tensor as any other, but for what it says of itself, as that tensor, its history included.
+    Those that stand for something else (a fake, a shard) are left, as is what is no tensor."""
+    kind = type(tensor)
+    if not isinstance(tensor, Tensor) or kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return tensor
+    if kind is Tensor or kind is torch.nn.Parameter:
+        return tensor
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.as_subclass(Tensor)
+
+
 _is_batched, _was_batched = torch._C._functorch.is_batchedtensor, torch._C._functorch.is_legacy_batchedtensor
 
 

@@ -9,6 +9,7 @@ from . import adjustment, checks, weights
 from .adjustment import Adjustment, AdjustmentNumbers, Noise
 from .curves import CURVES, Curve
 from .description import Description
+from .inputs import Ignored
 from .kinds import Cache
 from .numbers import FIXED, NumberPairs, Numbers, pair
 
@@ -24,7 +25,8 @@ class Settings(NamedTuple):
 
     curve: its name. numerator, divisor: of the weight rule, see ``pat_triton.weights``, and whether it has a beta.
     rows: the tables of the adjustment; distribution: of its noise. These five are None, False or () where a part is
-    the user's own. sharding: "images" or "rows" of a batch that lies on several processes, else None.
+    the user's own. ignored: labels without loss, and whether the user said so. sharding: "images" or "rows" of a batch
+    that lies on several processes, else None.
     """
 
     curve: str
@@ -33,7 +35,8 @@ class Settings(NamedTuple):
     beta: bool
     rows: tuple[str, ...]
     distribution: str | None
-    ignore_index: int
+    ignored: Ignored
+    ignored_said: bool
     reduction: str
     align_corners: bool
     backend: str
@@ -48,7 +51,7 @@ class Settings(NamedTuple):
     @classmethod
     def of(cls, said: dict[str, Any]) -> "Settings":
         """Of its fields, as JSON keeps them."""
-        return cls(**{**said, "rows": tuple(said["rows"])})
+        return cls(**{**said, "rows": tuple(said["rows"]), "ignored": tuple(said["ignored"])})
 
     @property
     def reduce(self) -> bool:
@@ -133,7 +136,8 @@ def sort(c: "SegmentationLoss", training: bool) -> Parts:
         numerator, divisor, rest = rule.numerator, rule.divisor, rule.rest
         rows, drawn = n.rows, n.variation and n.variation.distribution
     settings = Settings(
-        c.curve.name, numerator, divisor, rest is not None, rows, drawn, c.ignore_index, c.reduction, c.align_corners,
+        c.curve.name, numerator, divisor, rest is not None, rows, drawn, checks.labels_of(c.ignore_index),
+        not isinstance(c.ignore_index, checks.Default), c.reduction, c.align_corners,
         c.backend, c.gradient, c.validate, c.sharding if c.process_group is not None and training else None,
     )  # fmt: skip
     numbers = Numbers(

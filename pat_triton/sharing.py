@@ -8,6 +8,7 @@ from torch import Tensor
 
 from . import checks
 from .adjustment import statistics
+from .inputs import Ignored
 from .weights import LabelCounts, cached
 
 
@@ -90,9 +91,9 @@ class SharedLabelCounts(LabelCounts):
         dist.all_reduce(numbers, group=self.share.group)
         return numbers
 
-    def look(self, ignore_index: int) -> None:
+    def look(self, ignored: Ignored) -> None:
         extents, histogram = self._whole  # before an error here: the others wait for this process's numbers
-        super().look(ignore_index)
+        super().look(ignored)
         if bool(histogram[:, -1].any()):
             raise ValueError("target: labels of another process are neither a class nor ignored; its error says which")
         if bool(extents[:, 2].any()):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .inputs import ClassSums
+from .inputs import ClassSums, Ignored, counted
 
 
 class Statistics(NamedTuple):
@@ -20,7 +20,7 @@ class Statistics(NamedTuple):
         weights and reduction included: they add up to the loss.
     labelled: pixels of the class, int64.
     predicted: labelled pixels whose largest logit is the class's (the first, where several are), int64.
-        Of the logits as they came: without margin, offset or variation.
+        Of the logits as they came: without margin, offset or variation. 0 of an ignored class.
     correct: those that are of the class, int64.
     """
 
@@ -30,10 +30,11 @@ class Statistics(NamedTuple):
     correct: Tensor
 
 
-def statistics(sums: list[ClassSums], histogram: Tensor, looked: bool) -> Statistics:
+def statistics(sums: list[ClassSums], histogram: Tensor, looked: bool, ignored: Ignored) -> Statistics:
     """Of the sums of one batch's heads; histogram (B, L + 1) of its labels, which were ``looked`` at or not."""
     loss = sum((one.loss for one in sums[1:]), sums[0].loss)
-    counts = histogram[:, :-1], sums[0].predicted, sums[0].correct
+    predicted, kept = sums[0].predicted, counted(ignored, loss.shape[1], loss.device)
+    counts = histogram[:, :-1], predicted if kept is None else predicted * kept, sums[0].correct
     if looked:
         return Statistics(loss, *counts)
     wrong = histogram[:, -1:] > 0

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import checks
 from .adjustment import statistics
+from .inputs import Ignored, counted
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class LabelCounts:
         histogram: Callable[[], Tensor],
         target: Tensor,
         classes: int,
+        ignored: Ignored = (),
         *,
         counts: Tensor | None = None,
         weight: Tensor | None = None,
@@ -52,6 +54,7 @@ class LabelCounts:
         self._counts, self._mask_sizes = counts, mask_sizes
         self.weight = None if weight is None else statistics(weight)
         self.shape = target.shape[0], classes
+        self._ignored = ignored
         self.target = target
         self._asked = False
         self.held: dict[str, Any] = {}
@@ -91,10 +94,17 @@ class LabelCounts:
         """Labelled pixels of each class in the batch, int64 (L,)."""
         return self.sizes.sum(0)
 
+    @cached
+    def counted(self) -> Tensor | None:
+        """The classes that are not ignored, bool (L,); None for all."""
+        return counted(self._ignored, self.shape[1], self.target.device)
+
     @property
     def counts(self) -> Tensor:
-        """n_l of the data set, or of the batch where none were given, int64 (L,)."""
-        return self.batch if self._counts is None else self._counts
+        """n_l of the data set, or of the batch where none were given, int64 (L,); 0 for an ignored class."""
+        if self._counts is None:
+            return self.batch
+        return self._counts if self.counted is None else self._counts * self.counted
 
     def labelled(self) -> Tensor:
         return statistics(self.batch.sum())
@@ -104,9 +114,9 @@ class LabelCounts:
         if self._mask_sizes is not None and not self._asked:
             raise checks.mask_sizes_unused(rule)
 
-    def look(self, ignore_index: int) -> None:
+    def look(self, ignored: Ignored) -> None:
         """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
-        checks.counts_of_call(self.histogram, self.target, ignore_index, self._mask_sizes)
+        checks.counts_of_call(self.histogram, self.target, ignored, self._mask_sizes)
 
     @property
     def world_size(self) -> int:

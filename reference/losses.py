@@ -37,14 +37,15 @@ class Loss:
         self,
         weight: Numbers = None,
         *,
-        ignore_index: int = 255,
+        ignore_index: int | Sequence[int] = 255,
         reduction: str = "mean",
         loss_weight: float = 1.0,
         class_counts: Numbers = None,
         align_corners: bool = False,
     ) -> None:
         self.weight, self.class_counts = weight, class_counts
-        self.ignore_index, self.reduction, self.loss_weight = ignore_index, reduction, loss_weight
+        self.ignored = [ignore_index] if isinstance(ignore_index, int) else list(ignore_index)
+        self.reduction, self.loss_weight = reduction, loss_weight
         self.align_corners = align_corners
 
     def terms(self, z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
@@ -62,17 +63,22 @@ class Loss:
         return torch.as_tensor(self.weight, dtype=torch.float64, device=counts.device)
 
     def n(self, counts: Tensor) -> Tensor:
-        """n_l: the counts given for the data set, else those of the batch."""
+        """n_l: the counts given for the data set, else those of the batch; 0 for an ignored class."""
         if self.class_counts is None:
             return counts.sum(0)
-        return torch.as_tensor(self.class_counts, dtype=torch.float64, device=counts.device)
+        n = torch.as_tensor(self.class_counts, dtype=torch.float64, device=counts.device)
+        return torch.where(self.counted(n), n, 0.0)
+
+    def counted(self, n: Tensor) -> Tensor:
+        """Which of the L classes are not ignored."""
+        return torch.tensor([c not in self.ignored for c in range(len(n))], device=n.device)
 
     def __call__(self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
         if target.shape[-2:] != logits.shape[-2:] and logits.dim() == 4:
             size = target.shape[-2:]
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
         target = target.reshape(logits.shape[:1] + logits.shape[2:]).long()
-        labelled = target != self.ignore_index
+        labelled = ~torch.isin(target, torch.tensor(self.ignored, device=target.device))
         y = target.masked_fill(~labelled, 0)
         z = logits.masked_fill(~labelled.unsqueeze(1), 0.0)
         counts = torch.zeros(logits.shape[:2], dtype=torch.float64, device=logits.device)
@@ -163,7 +169,8 @@ class LDAMLoss(Loss):
         self.max_margin, self.scale = max_margin, scale
 
     def terms(self, z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
-        root = self.n(counts).clamp(min=1) ** 0.25
+        n = self.n(counts)
+        root = torch.where(self.counted(n), n.clamp(min=1) ** 0.25, torch.inf)
         margin = self.max_margin * root.min() / root
         own = F.one_hot(y, z.shape[1]).movedim(-1, 1)
         log_p, _ = own_class(self.scale * (z - per_class(margin, z) * own), y)
@@ -203,6 +210,7 @@ class BLVLoss(Loss):
         if self.training:
             n = self.n(counts)
             c = n.sum().clamp(min=1).log() - n.clamp(min=1).log()
+            c = torch.where(self.counted(n), c, 0.0)
             c = c / c.max() if c.max() > 0 else torch.zeros_like(c)
             z = z + per_class(c, z) * self.variation(z)
         log_p, _ = own_class(z, y)

@@ -45,7 +45,7 @@ def inputs(curve, adjustment, L, compute=torch.float32):
     if "variation" in rows:
         noise, seed = Noise("gaussian", 4.0), torch.empty(2, dtype=torch.int64, device="meta")
     tables = torch.empty(1 + len(rows) + 2, L, dtype=compute, device="meta")
-    return LossInputs(curve, tables, rows, 1 + len(rows), noise, seed, 255, lead=1)
+    return LossInputs(curve, tables, rows, 1 + len(rows), noise, seed, (255,), lead=1)
 
 
 PLACED = {"i32": int, "i64": int, "fp32": float, "u1": bool}
@@ -143,7 +143,7 @@ def main(target):
                 print(json.dumps(row), flush=True)
     labels = torch.empty(2, *SIZE, dtype=torch.uint8, device="meta")
     for L in CLASSES:
-        emit_spills(target, lambda L=L: backend.histogram(labels, L, 255), L=L)
+        emit_spills(target, lambda L=L: backend.histogram(labels, L, (255,)), L=L)
     for n, (L, (adjustment, plan)) in enumerate(itertools.product(CLASSES, ADJUSTED)):
         # The dtypes in turn; the H200's roofline has both.
         logits = torch.empty(2, L, *SIZE, dtype=DTYPES[n % 2], device="meta")
@@ -209,7 +209,7 @@ def evaluation(target, labels):
                 lambda z=logits, p=p: backend.run(z, labels, p, gradient=True, sums=True),
                 **what | {"plan": "sums"},
             )
-        emit_spills(target, lambda L=L: backend.confusion(labels, labels, L, 255), L=L)
+        emit_spills(target, lambda L=L: backend.confusion(labels, labels, L, (255,)), L=L)
 
 
 def weighted(target, labels):

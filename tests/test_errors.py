@@ -246,7 +246,8 @@ BAD = [
     # Calls: shapes.
     *call(f"{LOGITS}(2, 19)", Z[..., 0, 0], Y),
     *call(f"{LOGITS}(1, 1, 2, 19, 4, 6)", Z[None, None], Y),
-    *call("logits: expected at least 2 classes in dimension 1, got shape (2, 1, 4, 6)", Z[:, :1], Y),
+    *call("logits: expected at least 2 classes in dimension 1, got shape (2, 1, 4, 6); two classes, such as "
+          "something and the rest, take two channels", Z[:, :1], Y),
     *call(f"target: expected class indices, got shape (2, 19, 4, 6){CHANNELS}", Z, Z.long()),
     *call(f"target: expected class indices, got shape (2, 19, 8, 12){CHANNELS}", Z, torch.zeros(2, 19, 8, 12)),
     *call(f"{SHAPE}(3, 4, 6): another batch size", Z, torch.cat((Y, Y[:1]))),
@@ -277,7 +278,10 @@ BAD = [
     *call("target: 48 labels are neither a class 0..18 nor ignore_index=-1: 255 (48 pixels); "
           "to ignore these pixels pass ignore_index=255", Z, (Y + 255).to(torch.uint8), ignore_index=-1),
     # Calls: options against the logits.
-    *call("ignore_index: 3 is one of the 19 classes; choose a value that is none, such as -1", Z, Y, ignore_index=3),
+    *call("ignore_index: 255, its default, is one of the 300 classes; say ignore_index=255 to ignore that class, or a "
+          "value that is none, such as -1", torch.zeros(2, 300, 4, 6), Y),
+    *call("ignore_index: got no label, expected one or several; -1 is one that no data set has", Z, Y, ignore_index=()),
+    *call("ignore_index: expected an int, got float", Z, Y, ignore_index=(0, 2.5)),
     *call("weight: expected 19 numbers, one for each class of logits of shape (2, 19, 4, 6), got 3",
           Z, Y, weight=[1, 2, 3]),
     *call("class_counts: expected 19 numbers, one for each class of logits of shape (2, 19, 4, 6), got 3",
@@ -312,8 +316,8 @@ BAD = [
     *each("num_classes: expected 19, one for each channel of logits of shape (2, 19, 4, 6), got 20",
           pt.confusion_matrix, Z, Y, 20),
     *each("num_classes: expected an int, got float", pt.confusion_matrix, Z, Y, 19.0),
-    *each("ignore_index: 3 is one of the 19 classes; choose a value that is none, such as -1",
-          pt.confusion_matrix, Z, Y, 19, 3),
+    *each("ignore_index: 255, its default, is one of the 300 classes; say ignore_index=255 to ignore that class, or a "
+          "value that is none, such as -1", pt.confusion_matrix, torch.zeros(2, 300, 4, 6), Y, 300),
     *each(f"{SHAPE}(2, 6, 4): is the target transposed?", pt.confusion_matrix, Z, Y.mT, 19),
     *bad("target: 48 labels are neither a class 0..18 nor ignore_index=255: -100 (48 pixels); "
          "to ignore these pixels pass ignore_index=-100", lambda _: pt.confusion_matrix(Z, Y - 100, 19)),

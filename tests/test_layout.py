@@ -83,7 +83,7 @@ def test_histogram(dtype, path, monkeypatch):
     monkeypatch.setattr("pat_triton.kernels.tiles.HISTOGRAM_PIXELS", 64)
     target = torch.randint(0, 9, (3, 17, 11), generator=torch.Generator().manual_seed(0)).to(dtype)
     target[0, :4] = 255
-    counts = module.histogram(target.to(path[1]), 7, 255).cpu()
+    counts = module.histogram(target.to(path[1]), 7, (255,)).cpu()
     for b in range(3):
         assert counts[b].tolist() == [*((target[b] == c).sum().item() for c in range(7)),
                                       ((target[b] > 6) & (target[b] < 255)).sum().item()]  # fmt: skip
@@ -105,7 +105,7 @@ def test_a_label_of_64_bits_does_not_wrap_into_a_class():
     from pat_triton.kernels import backend
 
     target = torch.tensor([[2**32 + 3, 3, -(2**32), 255]], device=GPU)
-    assert backend.histogram(target, 7, 255).tolist() == [[0, 0, 0, 1, 0, 0, 0, 2]]
+    assert backend.histogram(target, 7, (255,)).tolist() == [[0, 0, 0, 1, 0, 0, 0, 2]]
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")

@@ -47,6 +47,7 @@ def forms(labels):
         "bfloat16": labels.bfloat16(),
         "no channel": labels[:, 0].float(),
         "one-hot": one_hot(labels, CLASSES),
+        "bool one-hot": one_hot(labels, CLASSES).bool(),
         "MetaTensor": MetaTensor(labels.float()),
     }
 
@@ -85,6 +86,34 @@ def test_a_3d_unet_learns(loss, monai):
         optimizer.step()
         losses.append(value.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_bool_labels(monai):
+    """Of two classes: something and the rest."""
+    images, labels = volumes()
+    logits = unet()(images).detach()[:, :2]
+    some = labels > 1
+    criterion = pat_triton.PATLoss()
+    assert torch.equal(monai.MonaiLoss(criterion)(logits, some), criterion(logits, some.long()))
+
+
+def test_a_list_of_logits(monai):
+    """As MONAI's networks give for deep supervision, beside every form of a target, and stacked ones of MetaTensors."""
+    from monai.data import MetaTensor
+
+    images, labels = volumes()
+    heads = [unet()(images).detach(), unet()(images.flip(0)).detach()]
+    criterion = pat_triton.PATLoss()
+    expected = criterion(heads, labels[:, 0], weights=[1.0, 0.5])
+    for name, target in forms(labels).items():
+        for logits in (heads, tuple(map(MetaTensor, heads))):
+            assert torch.equal(monai.MonaiLoss(criterion)(logits, target, weights=[1.0, 0.5]), expected), name
+
+
+def test_one_channel_is_named(monai):
+    images, labels = volumes()
+    with pytest.raises(ValueError, match=r"^logits: expected at least 2 classes .* take two channels$"):
+        monai.MonaiLoss(pat_triton.PATLoss())(unet()(images)[:, :1], labels > 1)
 
 
 def test_what_the_loss_takes_besides(monai):

@@ -91,7 +91,7 @@ def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
         tables[lead, c] = 1
         key = torch.tensor(KEY, device=device)
         inputs = LossInputs(
-            CrossEntropy(), tables, ("variation",), first, Noise(distribution, sigma), key, 255, lead=lead
+            CrossEntropy(), tables, ("variation",), first, Noise(distribution, sigma), key, (255,), lead=lead
         )
         seen.append(torch.expm1(module.run(z, target, inputs, reduce=False).loss).log().cpu())
     return torch.stack(seen, 1)

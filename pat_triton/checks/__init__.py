@@ -2,7 +2,19 @@
 
 from .calls import call, counts_of_call, kinds
 from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
-from .scalars import finite, flag, index, known, non_negative, part, positive, process_group
+from .scalars import (
+    Default,
+    finite,
+    flag,
+    ignore_index,
+    index,
+    known,
+    labels_of,
+    non_negative,
+    part,
+    positive,
+    process_group,
+)
 from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
 from .tensors import (
     LABELS,
@@ -22,6 +34,7 @@ from .tensors import (
 __all__ = [
     "LABELS",
     "LOGITS",
+    "Default",
     "alike",
     "call",
     "classes",
@@ -33,10 +46,12 @@ __all__ = [
     "flag",
     "heads",
     "histogram",
+    "ignore_index",
     "ignored",
     "index",
     "kinds",
     "known",
+    "labels_of",
     "large_enough",
     "logits",
     "looks_at_labels",

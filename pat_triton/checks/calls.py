@@ -8,6 +8,7 @@ from . import scalars, tables, tensors
 from .labels import histogram
 
 if TYPE_CHECKING:
+    from ..inputs import Ignored
     from ..plan import Call
     from ..settings import Settings
 
@@ -34,7 +35,7 @@ def call(settings: "Settings", given: "Call") -> tuple[Tensor, Tensor | None]:
 def _target(settings: "Settings", logits: Tensor, given: "Call") -> Tensor:
     """The target of these logits as (B, *spatial)."""
     target = tensors.target(given.target, logits)
-    tensors.ignored(settings.ignore_index, logits.shape[1])
+    tensors.ignored(settings.ignored, settings.ignored_said, logits.shape[1])
     tables.per_class("weight", given.weight, logits)
     tables.per_class("class_counts", given.class_counts, logits)
     if logits.shape[2:] != target.shape[1:]:
@@ -52,9 +53,9 @@ def _target(settings: "Settings", logits: Tensor, given: "Call") -> Tensor:
     return target
 
 
-def counts_of_call(counts: Tensor, labels: Tensor, ignore_index: int, mask_sizes: Tensor | None) -> None:
+def counts_of_call(counts: Tensor, labels: Tensor, ignored: "Ignored", mask_sizes: Tensor | None) -> None:
     """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's; counts
     (B, L + 1) of the labels."""
-    histogram(counts, labels, ignore_index)
+    histogram(counts, labels, ignored)
     if mask_sizes is not None:
         tables.large_enough(mask_sizes, counts[:, :-1])

@@ -19,28 +19,30 @@ def mark_invalid(counts: Tensor, wrong: Tensor) -> Tensor:
     return counts - wrong * (1 << 44)
 
 
-def histogram(counts: Tensor, y: Tensor, ignore_index: int) -> None:
+def histogram(counts: Tensor, y: Tensor, ignored: tuple[int, ...]) -> None:
     """A target by its histogram (B, L + 1)."""
     if bool(counts[:, -1].any()):
-        raise wrong_labels(y, counts.shape[1] - 1, ignore_index)
+        raise wrong_labels(y, counts.shape[1] - 1, ignored)
 
 
-def counted(confusion: Tensor, y: Tensor, ignore_index: int) -> None:
+def counted(confusion: Tensor, y: Tensor, ignored: tuple[int, ...]) -> None:
     """A target by its counts (L + 2, L), the last row of which is of labels that are neither a class nor ignored."""
     if bool(confusion[-1].any()):
-        raise wrong_labels(y, confusion.shape[1], ignore_index)
+        raise wrong_labels(y, confusion.shape[1], ignored)
 
 
-def wrong_labels(y: Tensor, classes: int, ignore_index: int) -> ValueError:
+def wrong_labels(y: Tensor, classes: int, ignored: tuple[int, ...]) -> ValueError:
     """The error for a target known to hold labels that are neither a class nor ignored."""
     y = y.to(torch.int64)
-    values, numbers = y[((y < 0) | (y >= classes)) & (y != ignore_index)].unique(return_counts=True)
+    right = ((y >= 0) & (y < classes)) | torch.isin(y, torch.tensor(ignored, device=y.device))
+    values, numbers = y[~right].unique(return_counts=True)
+    shown = ignored[0] if len(ignored) == 1 else ignored
     found = list(zip(values.tolist(), numbers.tolist(), strict=True))
     listed = ", ".join(f"{value} ({number} pixels)" for value, number in found[:5])
     more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
     return ValueError(
         f"target: {int(numbers.sum())} labels are neither a class 0..{classes - 1} nor "
-        f"ignore_index={ignore_index}: {listed}{more}; {_likely(values.tolist(), classes)}"
+        f"ignore_index={shown}: {listed}{more}; {_likely(values.tolist(), classes)}"
     )
 
 

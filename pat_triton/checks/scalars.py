@@ -76,6 +76,24 @@ def index(argument: str, value: Any) -> int:
     return number
 
 
+class Default(int):
+    """A number that nobody said."""
+
+
+def ignore_index(argument: str, value: Any) -> int | tuple[int, ...]:
+    """A label, or several of them."""
+    if isinstance(value, Default) or not isinstance(value, tuple | list):
+        return value if isinstance(value, Default) else index(argument, value)
+    if not value:
+        raise ValueError(f"{argument}: got no label, expected one or several; -1 is one that no data set has")
+    return tuple(index(argument, label) for label in value)
+
+
+def labels_of(ignore_index: int | tuple[int, ...]) -> tuple[int, ...]:
+    """As a tuple."""
+    return ignore_index if isinstance(ignore_index, tuple) else (int(ignore_index),)
+
+
 def short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."

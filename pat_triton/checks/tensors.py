@@ -49,7 +49,10 @@ def logits(z: Any) -> None:
             f"logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape {tuple(z.shape)}"
         )
     if z.shape[1] < 2:
-        raise ValueError(f"logits: expected at least 2 classes in dimension 1, got shape {tuple(z.shape)}")
+        raise ValueError(
+            f"logits: expected at least 2 classes in dimension 1, got shape {tuple(z.shape)}; two classes, such as "
+            "something and the rest, take two channels"
+        )
 
 
 def target(y: Any, z: Tensor) -> Tensor:
@@ -158,10 +161,12 @@ def confusion(argument: str, matrix: Any) -> Tensor:
     return matrix
 
 
-def ignored(ignore_index: int, classes: int) -> None:
-    if 0 <= ignore_index < classes:
+def ignored(labels: tuple[int, ...], said: bool, classes: int) -> None:
+    """A default that nobody said may be no class."""
+    if not said and 0 <= labels[0] < classes:
         raise ValueError(
-            f"ignore_index: {ignore_index} is one of the {classes} classes; choose a value that is none, such as -1"
+            f"ignore_index: {labels[0]}, its default, is one of the {classes} classes; say ignore_index={labels[0]} to "
+            "ignore that class, or a value that is none, such as -1"
         )
 
 

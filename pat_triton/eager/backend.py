@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..inputs import ClassSums, LossInputs, Result, compute_dtype, label_dtype
+from ..inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ..resize import resize
-from .chunk import Chunk, rows
+from .chunk import Chunk, is_ignored, rows
 from .count import count, largest
 from .room import Room, borrowed
 from .source import Dense, Resized, Source, chunks
@@ -19,19 +19,19 @@ def planned_rescale(_: Tensor) -> Callable[[Tensor, Tensor], None]:
     return rescale
 
 
-def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
+def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
     # Below the classes, the L classes, above them, ignored.
     def bins(labels: Tensor) -> Tensor:
         y = labels.long()
-        return y.clamp(-1, classes).masked_fill_(y == ignore_index, classes + 1).add_(1)
+        return y.clamp(-1, classes).masked_fill_(is_ignored(y, ignored), classes + 1).add_(1)
 
     counts = count(target.new_zeros(len(target), classes + 3, dtype=torch.int64), bins, target)
     return torch.cat((counts[:, 1:-2], (counts[:, 0] + counts[:, -2])[:, None]), 1)
 
 
-def confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+def confusion(target: Tensor, prediction: Tensor, classes: int, ignored: Ignored) -> Tensor:
     def bins(labels: Tensor, predicted: Tensor) -> Tensor:
-        return rows(labels, classes, ignore_index).mul_(classes).add_(predicted)
+        return rows(labels, classes, ignored).mul_(classes).add_(predicted)
 
     counts = target.new_zeros(len(target), (classes + 2) * classes, dtype=torch.int64)
     return count(counts, bins, target, prediction).sum(0).view(classes + 2, classes)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import noise
 from ..adjustment import ROWS
-from ..inputs import ClassSums, LossInputs, compute_dtype
+from ..inputs import ClassSums, Ignored, LossInputs, compute_dtype
 from . import count
 from .room import Room
 from .source import Where
@@ -59,7 +59,7 @@ class Chunk:
     def read(self, z: Tensor, y: Tensor, where: Where, size: torch.Size, sums: ClassSums | None) -> None:
         """Adjusted logits into e, less their maximum; z (L, images, *spatial) and y: pixels ``where`` of ``size``."""
         L, shape = self.classes, z.shape
-        self.row = rows(y.flatten(), L, self.inputs.ignore_index, checked=y.device.type == "cpu")
+        self.row = rows(y.flatten(), L, self.inputs.ignored, checked=y.device.type == "cpu")
         self._hold(z)
         weights = self.weights[where[0]]
         self.w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
@@ -169,10 +169,18 @@ def _numbers(size: torch.Size, where: Where, device: torch.device) -> tuple[Tens
     return torch.arange(where[0].start, where[0].stop, device=device)[:, None], number.flatten()
 
 
-def rows(y: Tensor, classes: int, ignore_index: int, checked: bool = False) -> Tensor:
+def is_ignored(label: Tensor, ignored: Ignored) -> Tensor:
+    """Of int64 labels."""
+    found = label == ignored[0]
+    for other in ignored[1:]:
+        found |= label == other
+    return found
+
+
+def rows(y: Tensor, classes: int, ignored: Ignored, checked: bool = False) -> Tensor:
     """Labels -> int64: a class, L where ignored, L + 1 where neither, which ``checked`` labels are not."""
-    label = y.long()  # a comparison in uint8 would wrap ignore_index
-    if checked and ignore_index >= classes:
+    label = y.long()  # a comparison in uint8 would wrap an ignored one
+    if checked and min(ignored) >= classes:
         return label.clamp(max=classes)
     row = label if checked else torch.where((label < 0) | (label >= classes), classes + 1, label)
-    return torch.where(label == ignore_index, classes, row)
+    return torch.where(is_ignored(label, ignored), classes, row)

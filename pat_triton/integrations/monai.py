@@ -1,11 +1,12 @@
 """MONAI: a loss for volumes whose targets are index maps of floats, or one-hot."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import checks
+from .. import checks, private
 from ..criterion import SegmentationLoss
 
 
@@ -23,18 +24,19 @@ class MonaiLoss(nn.Module):
         super().__init__()
         self.criterion = criterion
 
-    def forward(self, input: Tensor, target: Tensor, **given: Any) -> Any:
-        """given: what ``SegmentationLoss`` takes besides, such as ``return_stats`` and ``pixel_weight``."""
-        logits, labels = (_plain(part) for part in (input, target))
-        if labels.shape == logits.shape and labels.ndim > 2:
+    def forward(self, input: Tensor | Sequence[Tensor], target: Tensor, **given: Any) -> Any:
+        """input: logits, or a list of them (deep supervision). given: what ``SegmentationLoss`` takes besides, such as
+        ``return_stats``, ``weights`` of a list and ``pixel_weight``."""
+        several = isinstance(input, list | tuple)
+        heads = [private.plain(head) for head in input] if several else [private.plain(input)]
+        for head in heads:
+            checks.logits(head)
+        labels = private.plain(target)
+        if heads and labels.ndim == heads[0].ndim and labels.shape[1] == heads[0].shape[1]:
             labels = _from_one_hot(labels)
         elif labels.dtype not in checks.LABELS:
             labels = _from_floats(labels)
-        return self.criterion(logits, labels, **given)
-
-
-def _plain(t: Any) -> Tensor:
-    return t.as_tensor() if hasattr(t, "as_tensor") else t
+        return self.criterion(heads if several else heads[0], labels, **given)
 
 
 def _from_one_hot(y: Tensor) -> Tensor:
@@ -43,10 +45,12 @@ def _from_one_hot(y: Tensor) -> Tensor:
             f"target: got {tuple(y.shape)}, a channel for each class, expected 0 and 1 with a single 1 for each pixel; "
             "soft labels have no class"
         )
-    return y.argmax(1)
+    return (y.to(torch.uint8) if y.dtype == torch.bool else y).argmax(1)
 
 
 def _from_floats(y: Tensor) -> Tensor:
+    if y.dtype == torch.bool:
+        return y.to(torch.uint8)
     if y.device.type == "cpu" and not bool((y == y.round()).all()):
         raise ValueError("target: got numbers that are not whole, expected class indices; is this the image?")
-    return y.to(torch.int16) if y.dtype in (torch.bool, torch.float16, torch.bfloat16) else y.long()
+    return y.to(torch.int16) if y.dtype in (torch.float16, torch.bfloat16) else y.long()

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..inputs import LossInputs, Result, compute_dtype, label_dtype
+from ..inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ..kinds import Cache, kinds
 from ..resize import resize
 from .counting import Confusion, Histogram, TableMaker, rescale
@@ -34,9 +34,9 @@ def _planned(what: str, tensors: tuple[Tensor | None, ...], rest: tuple[Any, ...
     return make() if kind is None else plans.of((what, kind, rest), make)
 
 
-def histogram(target: Tensor, classes: int, ignore_index: int) -> Tensor:
-    rest = classes, ignore_index
-    return _planned("histogram", (target,), rest, lambda: Histogram(target, classes, ignore_index))(target)
+def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
+    rest = classes, ignored
+    return _planned("histogram", (target,), rest, lambda: Histogram(target, classes, ignored))(target)
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
     tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output
     rest = (
         inputs.curve.name, inputs.rows, inputs.first, inputs.lead, inputs.noise and inputs.noise.distribution,
-        inputs.ignore_index, inputs.align_corners, reduce, gradient, sums,
+        inputs.ignored, inputs.align_corners, reduce, gradient, sums,
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
@@ -75,7 +75,7 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     return labels
 
 
-def confusion(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
-    tensors, rest = (target, prediction), (classes, ignore_index)
-    made = _planned("confusion", tensors, rest, lambda: Confusion(target, prediction, classes, ignore_index))
+def confusion(target: Tensor, prediction: Tensor, classes: int, ignored: Ignored) -> Tensor:
+    tensors, rest = (target, prediction), (classes, ignored)
+    made = _planned("confusion", tensors, rest, lambda: Confusion(target, prediction, classes, ignored))
     return made(target, prediction)

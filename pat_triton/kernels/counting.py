@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ..adjustment import ROWS
 from ..description import Description
+from ..inputs import Ignored
 from ..numbers import NumberPairs, Pair
 from . import tiles
 from .histogram import histogram_kernel
 from .launch import Launch
 from .passes import Layout, Pass, programs
+from .pixel import hidden
 from .predict import confusion_kernel
 from .rescale import rescale_kernel
 from .tables import tables_kernel
@@ -26,12 +28,12 @@ ROOM = 16
 class Histogram:
     """Of a target of one kind: int64 (B, L + 1), the labels that are neither a class nor ignored last."""
 
-    def __init__(self, target: Tensor, classes: int, ignore_index: int) -> None:
+    def __init__(self, target: Tensor, classes: int, ignored: Ignored) -> None:
         self.shape = len(target), classes + 1
         self.integers = torch.empty(0, dtype=torch.int64, device=target.device)  # what others are made like, fast
         grid, (strides,) = strides_over_pixels(target, rank=target.ndim - 1)
         self.launch = Launch(
-            histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid, ignore_index,
+            histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid, hidden(ignored),
             L=classes, BINS=triton.next_power_of_2(classes + 2), PIXELS=tiles.HISTOGRAM_PIXELS,
         )  # fmt: skip
 
@@ -51,7 +53,7 @@ class TableMaker:
     def __init__(
         self, description: Description, lead: int, gain: float, images: int, classes: int, heads: int,
         dtype: torch.dtype, device: torch.device, class_counts: Tensor | None, weight: Tensor | None,
-        mask_sizes: Tensor | None, passes: Sequence[Pass], weighed: bool = False,
+        mask_sizes: Tensor | None, passes: Sequence[Pass], ignored: Ignored = (), weighed: bool = False,
     ) -> None:  # fmt: skip
         rows = lead + len(description.rows)
         self.shape: tuple[int, ...] = rows + heads * images, classes
@@ -63,7 +65,7 @@ class TableMaker:
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
-            tables_kernel, images, device, strides, images, num_warps=1 if block <= 128 else 4,
+            tables_kernel, images, device, strides, hidden(ignored), images, num_warps=1 if block <= 128 else 4,
             L=classes, LEAD=lead, ROWS=rows, GAIN=gain, WEIGHED=weighed,
             NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
             BATCH=description.counts_batch(class_counts is not None),
@@ -87,13 +89,13 @@ def _strides(mask_sizes: Tensor | None) -> tuple[int, ...]:
 class Confusion:
     """int64 (L + 2, L) of a target and a prediction of one kind."""
 
-    def __init__(self, target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> None:
+    def __init__(self, target: Tensor, prediction: Tensor, classes: int, ignored: Ignored) -> None:
         self.shape, self.device = (classes + 2, classes), target.device
         grid, (y, p) = strides_over_pixels(target, prediction, rank=target.ndim - 1)
         bins = triton.next_power_of_2((classes + 2) * classes)
         layout = Layout(y, prediction=p)
         self.launch = Launch(
-            confusion_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, layout, grid, ignore_index,
+            confusion_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, layout, grid, hidden(ignored),
             L=classes, BINS=bins if bins <= tiles.CONFUSION_BINS else None, PIXELS=tiles.HISTOGRAM_PIXELS,
         )  # fmt: skip
 

@@ -17,10 +17,10 @@ from .resize import place, read
 from .views import offsets, rows, tile
 
 
-@triton.jit(do_not_specialize=["room", "first_weights", "ignore_index"])
+@triton.jit(do_not_specialize=["room", "first_weights"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables, seed, offset,
-    strides, held, resize, shape, room, first_weights, ignore_index,
+    strides, held, resize, shape, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
     CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
@@ -31,7 +31,7 @@ def loss_kernel(
     noise = NoiseArguments(seed, offset, tables)
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
     b, pixel, inside = tile(shape, PIXELS, VECTOR)
-    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
+    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignored_labels, L)
     # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
     w = tl.load(tables.pointer + (first_weights + b) * L + y, mask=is_class, other=float("nan")).to(COMPUTE)
     spot = place(strides.logits, resize, shape, b, pixel, COMPUTE)

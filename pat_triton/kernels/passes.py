@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..adjustment import ROWS
 from ..curves import TRITON_FNS, Curve
-from ..inputs import ClassSums, LossInputs, compute_dtype, label_dtype
+from ..inputs import ClassSums, Ignored, LossInputs, compute_dtype, label_dtype
 from ..resize import Resize, resize
 from . import curves, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
+from .pixel import hidden
 from .predict import class_sums_kernel
 from .total import total_kernel
 from .upsample import upsample_kernel
@@ -188,7 +189,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
     """room: the element of the partial sums' memory from which on they are left there."""
     device, how, wide = t.logits.device, cut.how, compute_dtype(t.logits) == torch.float64
     held = TableRows(*(None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS))
-    fixed = inputs.first, inputs.ignore_index
+    fixed = inputs.first, hidden(inputs.ignored)
     constants = {
         "L": t.logits.shape[1],
         "CURVE": triton_fn(inputs.curve),
@@ -213,7 +214,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         )
     launches = [launch for launch in (loss, *upsample) if launch is not None]
     total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
-    sums = None if t.prediction is None else SumsByClass(t, inputs.ignore_index)
+    sums = None if t.prediction is None else SumsByClass(t, inputs.ignored)
     return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 
 
@@ -245,13 +246,13 @@ def _strides_of_pulls(target: Tensor) -> Strides:
 class SumsByClass:
     """``ClassSums`` of a target, its prediction and its loss map."""
 
-    def __init__(self, t: StrideSources, ignore_index: int) -> None:
+    def __init__(self, t: StrideSources, ignored: Ignored) -> None:
         self.shape = len(t.target), t.logits.shape[1]
         self.programs, L = programs(t.target, tiles.CLASS_SUMS_PIXELS), self.shape[1]
         shape, (y, p, m) = strides_over_pixels(t.target, t.prediction, t.loss_map, rank=t.target.ndim - 1)
         self.launch = Launch(
             class_sums_kernel, self.programs, t.target.device,
-            Layout(y, loss_map=m, prediction=p), shape, ignore_index,
+            Layout(y, loss_map=m, prediction=p), shape, hidden(ignored),
             L=L, CLASSES=min(tiles.CLASS_SUMS_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.CLASS_SUMS_PIXELS,
         )  # fmt: skip
 

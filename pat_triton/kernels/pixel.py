@@ -27,14 +27,26 @@ class NoiseArguments(NamedTuple):
     sigma: Any
 
 
+# An integer that is 1 is compiled in, and lost where a loop begins (see ``passes.Layout``): a label to ignore comes as
+# another, which it never is.
+HIDDEN = tl.constexpr(3 << 61)
+
+
+def hidden(ignored: tuple[int, ...]) -> tuple[int, ...]:
+    """Labels to ignore, as ``label`` takes them."""
+    return tuple(i ^ HIDDEN.value for i in ignored)
+
+
 @triton.jit
-def label(at, inside, ignore_index, L: tl.constexpr):
+def label(at, inside, ignored_labels, L: tl.constexpr):
     """(y int32, is_class, ignored) of the labels at pointers ``at``, [PIXELS]; y is -1 where the label is no class.
 
     Compared in int64: a 64-bit label must not wrap into a class.
     """
     y = tl.load(at, mask=inside, other=0).to(tl.int64)
-    ignored = (y == ignore_index) | ~inside
+    ignored = ~inside
+    for i in tl.static_range(len(ignored_labels)):
+        ignored |= y == (ignored_labels[i] ^ HIDDEN)
     is_class = (y >= 0) & (y < L) & ~ignored
     return tl.where(is_class, y, -1).to(tl.int32), is_class, ignored
 

@@ -23,9 +23,17 @@ def predict_kernel(
     tl.store(prediction + offsets(strides.prediction, shape, b, pixel), best.label, mask=inside)
 
 
-@triton.jit(do_not_specialize=["ignore_index"])
+@triton.jit
 def confusion_kernel(
-    target, prediction, counts, strides, shape, ignore_index, L: tl.constexpr, BINS: tl.constexpr, PIXELS: tl.constexpr
+    target,
+    prediction,
+    counts,
+    strides,
+    shape,
+    ignored_labels,
+    L: tl.constexpr,
+    BINS: tl.constexpr,
+    PIXELS: tl.constexpr,
 ):
     """counts is int64 [L + 2, L]: row L of ignored, row L + 1 of wrong labels.
 
@@ -33,7 +41,7 @@ def confusion_kernel(
     counts, where a program first counts for itself; None where they are too many.
     """
     b, pixel, inside = tile(shape, PIXELS)
-    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
+    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignored_labels, L)
     predicted = tl.load(prediction + offsets(strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
     cell = tl.where(is_class, y, tl.where(ignored, L, L + 1)) * L + predicted
     if BINS is None:
@@ -45,15 +53,15 @@ def confusion_kernel(
         tl.atomic_add(counts + bins, sizes.to(tl.int64), mask=(bins < (L + 2) * L) & (sizes > 0))
 
 
-@triton.jit(do_not_specialize=["ignore_index"])
+@triton.jit
 def class_sums_kernel(
-    target, prediction, loss_map, counts, partial, strides, shape, ignore_index,
+    target, prediction, loss_map, counts, partial, strides, shape, ignored_labels,
     L: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
     """By image and class: counts int64 [2, B, L], predicted and right pixels; partial [programs, L], summed loss."""
     b, pixel, inside = tile(shape, PIXELS)
     images = tl.num_programs(0) // tl.cdiv(shape[0] * shape[1] * shape[2], PIXELS)
-    y, is_class, _ = label(target + offsets(strides.target, shape, b, pixel), inside, ignore_index, L)
+    y, is_class, _ = label(target + offsets(strides.target, shape, b, pixel), inside, ignored_labels, L)
     predicted = tl.load(prediction + offsets(strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
     term = tl.load(loss_map + offsets(strides.loss_map, shape, b, pixel), mask=inside, other=0.0)
     for first in range(0, L, CLASSES):

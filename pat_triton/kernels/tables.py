@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from .numbers import double, number
-from .pixel import log1p
+from .pixel import HIDDEN, log1p
 
 
 @triton.jit
@@ -43,7 +43,7 @@ def inverse_mask_size(labelled, mask_sizes, known):
 
 @triton.jit(do_not_specialize=["images"])
 def tables_kernel(
-    histogram, class_counts, class_weight, mask_sizes, numbers, tables, factors, amounts, strides, images,
+    histogram, class_counts, class_weight, mask_sizes, numbers, tables, factors, amounts, strides, ignored, images,
     L: tl.constexpr, LEAD: tl.constexpr, ROWS: tl.constexpr, GAIN: tl.constexpr, WEIGHED: tl.constexpr,
     NUMERATOR: tl.constexpr, DIVISOR: tl.constexpr, BATCH: tl.constexpr, SCALE: tl.constexpr, OFFSET: tl.constexpr,
     MARGIN: tl.constexpr, VARIATION: tl.constexpr, BLOCK: tl.constexpr, LEAD_BLOCK: tl.constexpr,
@@ -54,11 +54,15 @@ def tables_kernel(
     histogram int64 [B, L + 1]. BATCH: the classes of the whole batch are needed. strides: of a class in class_counts
     and in class_weight, and of an image and a class in mask_sizes. factors: of each head's weights, pairs. amounts:
     ``NumberPairs``; ``numbers``, fp64, where they are in memory, WEIGHED: and after
-    them a factor of each head. GAIN: of sigma.
+    them a factor of each head. GAIN: of sigma. Classes that are ``ignored`` count nowhere, and have no margin and no
+    variation.
     """
     b = tl.program_id(0).to(tl.int64)
     classes = tl.arange(0, BLOCK)
     known = classes < L
+    counted = known
+    for i in tl.static_range(len(ignored)):
+        counted &= classes != (ignored[i] ^ HIDDEN)
     batch = tl.zeros([BLOCK], tl.int64)
     if BATCH:
         for image in range(images):
@@ -66,7 +70,7 @@ def tables_kernel(
     if class_counts is None:
         n = batch.to(tl.float64)
     else:
-        n = tl.load(class_counts + classes * strides[0], mask=known, other=0).to(tl.float64)
+        n = tl.load(class_counts + classes * strides[0], mask=counted, other=0).to(tl.float64)
 
     if NUMERATOR == "effective_number":
         w = effective_number(n, known, amounts.rest, numbers)
@@ -106,11 +110,11 @@ def tables_kernel(
             offset = tl.log(at_least_one) * number(amounts.offset, numbers, 3)
             tl.store(tables + OFFSET * L + classes, offset, mask=known)
         if MARGIN is not None:
-            root = tl.where(known, 1 / tl.sqrt(tl.sqrt(at_least_one)), 0.0)
+            root = tl.where(counted, 1 / tl.sqrt(tl.sqrt(at_least_one)), 0.0)
             margin = root * (number(amounts.margin, numbers, 4) / tl.max(root, 0))
             tl.store(tables + MARGIN * L + classes, margin, mask=known)
         if VARIATION is not None:
-            rarity = tl.log(tl.maximum(tl.sum(n, 0), 1.0)) - tl.log(at_least_one)
-            largest = tl.max(tl.where(known, rarity, 0.0), 0)
+            rarity = tl.where(counted, tl.log(tl.maximum(tl.sum(n, 0), 1.0)) - tl.log(at_least_one), 0.0)
+            largest = tl.max(rarity, 0)
             variation = rarity / tl.where(largest > 0, largest, 1.0)
             tl.store(tables + VARIATION * L + classes, variation, mask=known)

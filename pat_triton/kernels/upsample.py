@@ -40,10 +40,10 @@ from .pixel import (
 from .resize import begin, lerp, load_flat, node, share, wide
 
 
-@triton.jit(do_not_specialize=["part", "room", "first_weights", "ignore_index"])
+@triton.jit(do_not_specialize=["part", "room", "first_weights"])
 def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
-    seed, offset, strides, held, resize, part, room, first_weights, ignore_index,
+    seed, offset, strides, held, resize, part, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
     COMPUTE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
     BANDS: tl.constexpr,
@@ -87,7 +87,7 @@ def upsample_kernel(
             y = wide(row)
             fy = share(rows, i, y, COMPUTE)
             at = target + pixel_of(strides.target, b, y, x)
-            own, is_class, ignored = label(at, inside, ignore_index, L)
+            own, is_class, ignored = label(at, inside, ignored_labels, L)
             z = tl.where(known, top + fy * rise, -float("inf"))
             a = adjust(z, classes, tables, noise, b, y * columns.size + x, own, first, L, DISTRIBUTION, CLASSES)
             if pulls is None:
