@@ -93,11 +93,12 @@ def route(backend: str, logits: Tensor) -> Any:
 
 
 def traced_call(
-    c: "SegmentationLoss", logits: Any, target: Tensor, return_stats: bool, weights: Sequence[float] | None,
-    mask_sizes: Tensor | None, pixel_weight: Tensor | None,
+    c: "SegmentationLoss", options: dict[str, Any], logits: Any, target: Tensor, return_stats: bool = False, *,
+    weights: Sequence[float] | None = None, mask_sizes: Tensor | None = None, pixel_weight: Tensor | None = None,
 ) -> Any:  # fmt: skip
     """``call`` while torch compiles: as little as it can, for torch asks at every call whether what is read here is as
-    it was. Numbers that change from step to step are in ``c.numbers``, an input of the graph."""
+    it was. Numbers that change from step to step are in ``c.numbers``, an input of the graph. options: of this call, in
+    place of the criterion's, see ``SegmentationLoss.but``."""
     if forward_ad._current_level >= 0:
         raise RuntimeError(NO_TANGENTS)
     heads: Any = [logits] if isinstance(logits, Tensor) else logits
@@ -106,7 +107,16 @@ def traced_call(
         checks.weights_of_heads(logits, weights)
     if not isinstance(target, Tensor) or not isinstance(heads[0], Tensor) or not isinstance(return_stats, bool):
         checks.kinds(heads[0], target, return_stats)
-    text, by_torch = c.said[1 if c.training else 0]  # a bool is no index for torch 2.11
+    text, by_torch = c.said[1 if options.get("training", c.training) else 0]  # a bool is no index for torch 2.11
+    other = []
+    for name in ("ignore_index", "reduction", "align_corners"):
+        if name in options:
+            other += [name, str(options[name])]
+    if by_torch and other:
+        raise RuntimeError(
+            f"torch.compile: {other[0]}={other[1]} for one call of a loss with parts of your own or a process_group; "
+            f"assign criterion.{other[0]}"
+        )
     numbers, there = c.numbers, c.numbers_there
     if there is not None and there.device == heads[0].device and c.backend != "torch":
         numbers = there
@@ -120,7 +130,7 @@ def traced_call(
         numbers, factors = torch.cat((numbers, *factors)), []
     made = LOSS(
         heads, target, numbers, c.class_counts, c.weight, mask_sizes, pixel_weight, *prepared, factors, return_stats,
-        text,
+        text, other,
     )  # fmt: skip
     return (made[0], Statistics(*made[1:])) if return_stats else made[0]
 
@@ -151,8 +161,9 @@ def _loss(
     heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
     mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], rows: list[str],
     distribution: str | None, factors: list[float], return_stats: bool, text: str,
+    other: list[str],
 ) -> list[Tensor]:  # fmt: skip
-    settings, prepared = Settings.of(json.loads(text)), None
+    settings, prepared = Settings.of(json.loads(text)).but(other), None
     if tensors:
         settings = settings._replace(numerator=None, rows=tuple(rows), distribution=distribution)
     parts, each = told(settings, factors, len(heads), numbers if private.has_numbers(heads[0]) else None)
@@ -169,7 +180,7 @@ def _loss(
 LIBRARY.define(
     "loss(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
     "Tensor? pixel_weight, Tensor[] prepared, str[] rows, str? distribution, float[] factors, bool return_stats, "
-    "str settings) -> Tensor[]",
+    "str settings, str[] other) -> Tensor[]",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 LIBRARY.impl("loss", _loss, "CompositeImplicitAutograd")

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from typing import Any, Literal, overload
 
@@ -174,21 +174,24 @@ class SegmentationLoss(nn.Module):
         there = None if device is None else private.mark_static(self.numbers.to(device, non_blocking=True))
         self.__dict__["numbers_there"] = there
 
-    def but(self, **options: Any) -> "SegmentationLoss":
+    def but(self, **options: Any) -> Any:
         """This criterion in another mode (``training``) or with another ``ignore_index``, ``reduction`` or
         ``align_corners``, to be called at once. It shares the tables and the numbers of this one, which is not written
         to: for frameworks that decide so at every call."""
         if all(getattr(self, name) == value for name, value in options.items()):
             return self
+        if is_compiling():
+            return partial(traced_call, self, options)
+        options.setdefault("training", self.training)
         others = self.__dict__.setdefault("others", {})
-        parts, other = others.get(key := tuple(options.items()), (None, None))
-        if parts is not self.parts:
+        parts, other = others.get(key := tuple(sorted(options.items())), (None, None))
+        if parts is not self.parts or other._buffers is not self._buffers:  # a replica has buffers of its own
             other = copy.copy(self)
             for name, value in options.items():
                 setattr(other, name, value)
             others[key] = self.parts, other
         other.__dict__.update(numbers=self.numbers, numbers_there=self.numbers_there)
-        return other  # type: ignore[no-any-return]
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and files: without what follows from the options."""
@@ -246,7 +249,10 @@ class SegmentationLoss(nn.Module):
                 loss, but is labelled.
         """
         if is_compiling():
-            return traced_call(self, logits, target, return_stats, weights, mask_sizes, pixel_weight)
+            return traced_call(
+                self, {}, logits, target, return_stats, weights=weights, mask_sizes=mask_sizes,
+                pixel_weight=pixel_weight,
+            )  # fmt: skip
         heads, factors = checks.heads(logits, weights)
         buffers = self._buffers
         return call(

@@ -1,6 +1,7 @@
 """A criterion's options, sorted: what decides a call's way, which one line of text says, and numbers, which do not."""
 
 import json
+from ast import literal_eval
 from dataclasses import fields
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -52,6 +53,17 @@ class Settings(NamedTuple):
     def of(cls, said: dict[str, Any]) -> "Settings":
         """Of its fields, as JSON keeps them."""
         return cls(**{**said, "rows": tuple(said["rows"]), "ignored": tuple(said["ignored"])})
+
+    def but(self, other: list[str]) -> "Settings":
+        """With other options: each a name, then its value as Python writes it."""
+        made = self
+        for name, said in zip(other[::2], other[1::2], strict=True):
+            value: Any = said if name == "reduction" else literal_eval(said)
+            if name == "ignore_index":
+                made = made._replace(ignored=checks.labels_of(value), ignored_said=True)
+            else:
+                made = made._replace(**{name: value})
+        return made
 
     @property
     def reduce(self) -> bool:

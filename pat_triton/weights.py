@@ -36,6 +36,7 @@ class LabelCounts:
     """What a rule or an adjustment may count; nothing is counted until it is asked for.
 
     shape: (B, L) of this process's images.
+    ignored: the labels that have no loss, which may be classes.
     weight: the loss's class weights (L,), or None; they multiply every table afterwards.
     """
 
@@ -54,7 +55,7 @@ class LabelCounts:
         self._counts, self._mask_sizes = counts, mask_sizes
         self.weight = None if weight is None else statistics(weight)
         self.shape = target.shape[0], classes
-        self._ignored = ignored
+        self.ignored = ignored
         self.target = target
         self._asked = False
         self.held: dict[str, Any] = {}
@@ -97,7 +98,7 @@ class LabelCounts:
     @cached
     def counted(self) -> Tensor | None:
         """The classes that are not ignored, bool (L,); None for all."""
-        return counted(self._ignored, self.shape[1], self.target.device)
+        return counted(self.ignored, self.shape[1], self.target.device)
 
     @property
     def counts(self) -> Tensor:

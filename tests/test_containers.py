@@ -14,10 +14,10 @@ class Named(torch.Tensor):
     """A subclass that says more than its numbers, as MONAI's and fastai's do: whatever comes of it is one again."""
 
 
-def image(t):
+def mask(t):
     from torchvision import tv_tensors
 
-    return tv_tensors.Image(t) if t.is_floating_point() else tv_tensors.Mask(t)
+    return tv_tensors.Mask(t)
 
 
 def meta(t):
@@ -31,7 +31,7 @@ KINDS = {
     "parameter": ((), lambda t: torch.nn.Parameter(t, requires_grad=t.is_floating_point() and t.requires_grad)),
     "buffer": ((), lambda t: torch.nn.Buffer(t)),
     "MetaTensor": (("monai", "monai.data"), meta),
-    "tv_tensor": (("torchvision", "torchvision.tv_tensors"), image),
+    "tv_tensor": (("torchvision", "torchvision.tv_tensors"), mask),
 }
 
 

@@ -55,7 +55,7 @@ def test_opcheck(name, path, step):
             check(op, of)
     numbers, none = criterion.numbers, [None] * 3
     text = criterion.said[name != "BLVLoss"][0]
-    check(OPS.loss, ([logits], target, numbers, *none, weight, [], [], None, [1.0], False, text))
+    check(OPS.loss, ([logits], target, numbers, *none, weight, [], [], None, [1.0], False, text, []))
     check(OPS.histogram, (target, CLASSES, [255], path[0]))
     check(OPS.predict, (logits.detach(), target.shape[1:], True, path[0]))
     check(OPS.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, [255], path[0]))

@@ -94,3 +94,24 @@ def test_but_writes_to_nothing():
         criterion.but(training=False, reduction="sum")(logits, target), 3 * plain(logits, target)
     )
     assert not copy.deepcopy(criterion).__dict__.get("others")
+
+
+def test_but_compiled_and_replicated():
+    """In a graph, and of a replica, whose buffers are its own."""
+    logits, target = example((2, 7, 3, 4))
+    target = target.masked_fill(target == 3, -1)
+    criterion = pat_triton.LDAMLoss([1, 2, 3, 4, 5, 6, 7])
+
+    def step(z, y):
+        return criterion.but(ignore_index=(-1, 255), reduction="sum", training=False)(z, y)
+
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(step, fullgraph=True, backend="aot_eager")(logits, target), step(logits, target))
+    torch._dynamo.reset()
+    replica = criterion._replicate_for_data_parallel()
+    replica._buffers["class_counts"] = replica._buffers["class_counts"].flip(0)
+    assert step(logits, target) != replica.but(ignore_index=(-1, 255), reduction="sum", training=False)(logits, target)
+    criterion.eval()
+    assert not criterion.but(reduction="sum").training
+    criterion.train()
+    assert criterion.but(reduction="sum").training

@@ -2,12 +2,17 @@
 
 In a configuration, ``custom_imports = dict(imports=["pat_triton.integrations.mmseg"])``, and then
 
-- ``loss_decode=dict(type="FusedPATLoss", temperature=20)``: each loss of ``pat_triton`` with "Fused" before its name;
+- ``loss_decode=dict(type="FusedPATLoss", temperature=20)``: each loss of ``pat_triton`` with "Fused" before its name.
+  A child configuration's ``loss_decode=dict(type="FusedPATLoss")`` inherits the other keywords of its base's loss; see
+  ``Loss`` for which are taken;
 - ``decode_head=dict(type="FusedSegformerHead", ...)``: each head of mmsegmentation whose loss is that of
   ``BaseDecodeHead``, with "Fused" before its name. It resizes no logits, and has its accuracy from the loss's pass.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -17,9 +22,10 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .. import losses
+from .. import checks, losses
 from ..criterion import SegmentationLoss
 from ..statistics import Statistics
+from ..weights import Described, LabelCounts
 
 LOSSES = {
     "CrossEntropyLoss": "loss_ce",
@@ -33,31 +39,87 @@ LOSSES = {
 }
 
 
+UNSAID = 255  # The ignore_index of a head and of a criterion for which nobody said one.
+TINY = torch.finfo(torch.float32).eps  # mmsegmentation adds it to what it divides by.
+
+
+@dataclass(frozen=True)
+class AllPixels:
+    """``avg_non_ignore=False``: ``rule``, but a mean divides by all pixels of the batch, ignored ones too.
+
+    Where it divides by class weights, those of ignored pixels are added if their label is a class. Other labels have
+    none: mmsegmentation looks one up, and raises IndexError for 255.
+    """
+
+    rule: Described
+
+    def __call__(self, labels: LabelCounts) -> tuple[Tensor | float, Tensor | float]:
+        table, normaliser = self.rule(labels)
+        if self.rule.divisor == "weighted" and labels.weight is not None:
+            return table, normaliser + _of_an_ignored_class(labels)
+        return table, labels.pixels
+
+
+def _of_an_ignored_class(labels: LabelCounts) -> Tensor | float:
+    """The summed class weights of its pixels, which are all that are not labelled. Of several ignored labels, which
+    mmsegmentation does not know, none has a weight."""
+    ignored, classes = labels.ignored, labels.shape[1]
+    if labels.weight is None or len(ignored) != 1 or not 0 <= ignored[0] < classes:
+        return 0.0
+    return (labels.pixels - labels.labelled()) * labels.weight[ignored[0]]
+
+
 class Loss(nn.Module):
     """A loss as mmsegmentation builds and calls it.
 
+    What a head says at a call counts for that call: ``criterion`` is not written to. It is in the mode, training or
+    evaluation, of its head.
+
     Args:
-        loss_name: its key among a head's losses; must have "loss" in it, or mmengine does not add it up.
+        loss_name: its key among a head's losses; must have "loss" in it, or mmengine does not add it up. One that is
+            inherited from a base configuration ("loss_ce") is kept.
         class_weight: numbers for the classes, or a file of them, as in mmsegmentation.
-        options: of the loss of ``pat_triton``. A mean divides by the labelled pixels, as mmsegmentation does with
-            ``avg_non_ignore=True``; PAT's by the images.
+        avg_non_ignore: what a mean divides by. True: the labelled pixels (``FusedCrossEntropyLoss`` with class weights:
+            their sum over the labelled pixels). That is also what happens when this is not given, unlike in
+            mmsegmentation. False, mmsegmentation's default, has to be asked for here: all pixels of the batch, ignored
+            ones too (``FusedCrossEntropyLoss`` with class weights: their sum, in which an ignored pixel counts if its
+            label is a class).
+            PAT's mean divides by the images, and a pixel by its class's pixels in its image, of which no ignored
+            pixel is part: True says what it does, and False is refused. That of its variant "release" divides by all
+            elements: False says what it does, and True is refused.
+        use_sigmoid, use_mask: False, as for mmsegmentation's softmax losses; True is refused.
+        options: of the loss of ``pat_triton``. An ``ignore_index`` other than 255 counts, whatever the head's is;
+            otherwise the head's does.
+
+    Raises:
+        TypeError: for keywords that the loss does not have, such as those of another loss in a base configuration.
+        ValueError: for values that mean something that the loss does not do.
     """
 
     kind: type[SegmentationLoss]
     default_name: str
 
     def __init__(
-        self, *, loss_name: str | None = None, class_weight: Sequence[float] | str | None = None, **options: Any
+        self,
+        *,
+        loss_name: str | None = None,
+        class_weight: Sequence[float] | str | None = None,
+        avg_non_ignore: bool | None = None,
+        use_sigmoid: bool = False,
+        use_mask: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
-        name = self.default_name if loss_name is None else loss_name
-        if "loss" not in name:
-            raise ValueError(f"loss_name: expected a name with 'loss' in it, which mmengine adds up, got {name!r}")
+        _only_softmax(type(self), use_sigmoid=use_sigmoid, use_mask=use_mask)
+        _only_known(type(self), options)
+        self.loss_name = _added_up(self.default_name if loss_name is None else loss_name)
         if class_weight is not None:
+            if options.get("weight") is not None:
+                raise ValueError("class_weight: got it and weight, expected one of them: they are the same")
             options["weight"] = get_class_weight(class_weight)
-        self.loss_name = name
         self.criterion = self.kind(**options)
-        self.reduction = self.criterion.reduction
+        if avg_non_ignore is not None:
+            _average(type(self), self.criterion, avg_non_ignore)
 
     def forward(
         self,
@@ -74,28 +136,92 @@ class Loss(nn.Module):
         weight: a factor of each pixel, (B, H, W). avg_factor: what the sum is divided by instead of a mean's own
         number. reduction_override: "none", "mean" or "sum". ignore_index: the head's.
         """
-        averaged = self._told(avg_factor, reduction_override, ignore_index)
-        loss = self.criterion(pred, target, pixel_weight=weight)
-        return loss / avg_factor if averaged else loss
-
-    def with_statistics(
-        self, pred: Tensor, target: Tensor, ignore_index: int, align_corners: bool
-    ) -> tuple[Tensor, Statistics]:
-        """pred (B, L, h, w) of any size."""
-        self._told(None, None, ignore_index)
-        self.criterion.align_corners = align_corners
-        return self.criterion(pred, target, return_stats=True)
-
-    def _told(self, avg_factor: Any, reduction_override: Any, ignore_index: int | None) -> bool:
-        """The options of this call; whether its sum is to be divided."""
-        reduction = reduction_override or self.reduction
+        reduction = reduction_override or self.criterion.reduction
         if avg_factor is not None and reduction == "sum":
             raise ValueError("avg_factor: got one for reduction='sum', expected none: it divides a mean")
-        averaged = avg_factor is not None and reduction == "mean"
-        self.criterion.reduction = "sum" if averaged else reduction
-        if ignore_index is not None:
-            self.criterion.ignore_index = ignore_index
-        return averaged
+        if avg_factor is None or reduction == "none":
+            return self._told(ignore_index, reduction=reduction)(pred, target, pixel_weight=weight)
+        return self._told(ignore_index, reduction="sum")(pred, target, pixel_weight=weight) / (avg_factor + TINY)
+
+    def with_statistics(
+        self, pred: Tensor, target: Tensor, ignore_index: int | None, align_corners: bool
+    ) -> tuple[Tensor, Statistics]:
+        """pred (B, L, h, w) of any size, which is resized as the head resizes."""
+        return self._told(ignore_index, align_corners=align_corners)(pred, target, return_stats=True)
+
+    def _told(self, ignore_index: int | None, **options: Any) -> SegmentationLoss:
+        """The criterion with the options of one call, in this module's mode. A head passes its ignore_index at every
+        call, so that 255 need not be anybody's choice: a criterion's own goes first."""
+        if ignore_index not in (None, UNSAID) and self.criterion.ignore_index == UNSAID:
+            options["ignore_index"] = ignore_index
+        return self.criterion.but(training=self.training, **options)
+
+
+def _only_softmax(asked: type[Loss], **given: Any) -> None:
+    for word, value in given.items():
+        if checks.flag(word, value):
+            raise ValueError(
+                f"{word}: {asked.__name__} got True, expected False or nothing: it is a softmax loss, of classes that "
+                f"exclude each other. {_inherited(asked, word, False)}"
+            )
+
+
+def _only_known(asked: type[Loss], options: dict[str, Any]) -> None:
+    known = _keywords(asked)
+    unknown = [word for word in options if word not in known]
+    if unknown:
+        raise TypeError(
+            f"{asked.__name__}: got unexpected keywords, {', '.join(_likely(word, known) for word in unknown)}. "
+            f"It takes {', '.join(known)}. If it is of the base configuration's loss, "
+            f'dict(_delete_=True, type="{asked.__name__}") inherits nothing'
+        )
+
+
+def _keywords(asked: type[Loss]) -> list[str]:
+    """The loss's own arguments, those that all losses have, and those that mmsegmentation's have."""
+    own = [p.name for p in signature(asked.kind.__init__).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+    common = [p.name for p in signature(SegmentationLoss).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    theirs = [p.name for p in signature(Loss).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    return list(dict.fromkeys([*own[1:], *common, *theirs]))
+
+
+def _likely(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"{word!r} (did you mean {close[0]!r}?)" if close else repr(word)
+
+
+def _inherited(asked: type[Loss], word: str, value: Any) -> str:
+    return (
+        f"If it is of the base configuration's loss, write {word}={value}, or "
+        f'dict(_delete_=True, type="{asked.__name__}"), which inherits nothing'
+    )
+
+
+def _added_up(name: Any) -> str:
+    if not isinstance(name, str) or "loss" not in name:
+        raise ValueError(f"loss_name: expected a name with 'loss' in it, which mmengine adds up, got {name!r}")
+    return name
+
+
+# What a mean divides by where ignored pixels cannot be counted in, or left out, on request.
+FIXED = {
+    "images": (True, "its mean divides by the images, and a pixel by its class's pixels in its image"),
+    "elements": (False, "with variant='release' its mean divides by all elements, those of ignored pixels too"),
+}
+
+
+def _average(asked: type[Loss], criterion: SegmentationLoss, avg_non_ignore: bool) -> None:
+    """The criterion's mean is as ``avg_non_ignore`` says, or ValueError."""
+    rule = criterion.weights
+    assert isinstance(rule, Described)  # so are those of all LOSSES
+    only, why = FIXED.get(rule.divisor, (None, ""))
+    if checks.flag("avg_non_ignore", avg_non_ignore) is (not only) and only is not None:
+        raise ValueError(
+            f"avg_non_ignore: {asked.__name__} got {avg_non_ignore}, expected {only} or nothing: {why}. "
+            f"{_inherited(asked, 'avg_non_ignore', only)}"
+        )
+    if only is None and not avg_non_ignore:
+        criterion.weights = AllPixels(rule)
 
 
 class FusedResize:
@@ -125,8 +251,7 @@ class FusedResize:
 
 def _accuracy(stats: Statistics) -> Tensor:
     """mmsegmentation's, in percent; 100 where nothing is labelled."""
-    tiny = torch.finfo(torch.float32).eps
-    return 100 * (stats.correct.sum() + tiny) / (stats.labelled.sum() + tiny)
+    return 100 * (stats.correct.sum() + TINY) / (stats.labelled.sum() + TINY)
 
 
 def _register() -> None:
