@@ -108,6 +108,40 @@ def test_what_cannot_be_counted(data, arguments, message):
         class_counts(data(labels()), 5, progress=False, **arguments)
 
 
+ONE = "data: of {} pixels {} are of class {} and all others are ignored (ignore_index={}), expected pixels of several"
+
+
+@pytest.mark.parametrize(
+    ("shift", "arguments", "message"),
+    [
+        # 0 and 1 of a background and one class, of which the background is ignored.
+        ({0: 255, 1: 0}, (2,), ONE.format(4, 2, 0, 255)),
+        # A mask of 0 and 255.
+        ({0: 0, 1: 255}, (2,), ONE.format(4, 2, 0, 255)),
+        ({0: -1, 1: 4}, (5, -1), ONE.format(4, 2, 4, -1)),
+    ],
+)
+def test_all_but_one_class_is_ignored(shift, arguments, message):
+    """Said at the end, of all the data, and once."""
+    data = [torch.tensor([shift[0], shift[1]]), torch.tensor([[shift[1]], [shift[0]]])]
+    with pytest.warns(UserWarning, match="^" + re.escape(message)) as seen:
+        assert class_counts(data, *arguments, progress=False).sum() == 2
+    assert [warning.filename for warning in seen] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments"),
+    [
+        ([[0, 0], [0]], (2,)),  # of one class, but nothing is ignored
+        ([[0, 255], [1]], (2,)),  # the other class comes later
+        ([[0, 255]], (1,)),  # one class is all there is
+        ([[0, 1]], (2, 0)),  # or all that is left of two, one of which is said to be ignored
+    ],
+)
+def test_data_that_may_be_meant(data, arguments):
+    class_counts(map(torch.tensor, data), *arguments, progress=False)
+
+
 def test_what_is_known():
     """Cityscapes' with its unlabelled pixels are all pixels of 2975 images; CamVid's of 367."""
     assert len(CITYSCAPES) == 19

@@ -109,17 +109,17 @@ def test_trainer(name, given, tmp_path):
 
 @line("transformers, a model")
 def test_model(name, given):
+    """One that never reads its ``loss_function``."""
     needed("transformers")
-    from transformers import BeitConfig, BeitForSemanticSegmentation
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-    from pat_triton.integrations.transformers import loss_function
+    from pat_triton.integrations.transformers import set_loss
 
-    config = BeitConfig(
-        image_size=SIZE, patch_size=16, hidden_size=16, num_hidden_layers=4, num_attention_heads=2,
-        intermediate_size=16, num_labels=CLASSES, out_indices=[1, 2, 3, 4], pool_scales=[1], use_auxiliary_head=False,
-    )  # fmt: skip
-    model = BeitForSemanticSegmentation(config).eval()
-    after(name, given | {"model": model, "loss_function": loss_function})
+    config = SegformerConfig(
+        num_labels=CLASSES, hidden_sizes=[8] * 4, num_attention_heads=[1] * 4, depths=[1] * 4, decoder_hidden_size=8
+    )
+    model = SegformerForSemanticSegmentation(config).eval()
+    after(name, given | {"model": model, "set_loss": set_loss})
     outputs = model(torch.randn(2, 3, SIZE, SIZE), labels=given["labels"])
     torch.testing.assert_close(outputs.loss, pat(outputs.logits, given["labels"]), rtol=1e-5, atol=0)
 

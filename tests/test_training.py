@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from camvid import camvid
+from PIL import Image
 from torch import nn
 
 import pat_triton
@@ -124,6 +125,68 @@ def test_a_network_that_diverged_has_no_scores():
     assert np.isnan(scores.iou).all()
 
 
+def folder(root, values):
+    """A folder of images and labels of these, two to train on and one to judge."""
+    for name in ("train/a", "train/b", "val/c"):
+        for tree in ("images", "labels"):
+            (root / tree / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (48, 32)).save(root / "images" / f"{name}.JPEG")
+        Image.fromarray(np.resize(np.array(values, np.uint8), (32, 48))).save(root / "labels" / f"{name}.png")
+    return root
+
+
+def trained(job, tmp_path, *options):
+    return job(
+        "train", "--root", tmp_path / "data", "--size", 32, 48, "--steps", 1, "--batch", 2, "--width", 2,
+        "--loss", "PATLoss", "--no-measure", "--out", tmp_path / "runs", *options,
+    )  # fmt: skip
+
+
+def test_a_folder_of_ones_own(job, tmp_path):
+    """Its options are told by the help, kept by the run, and known to it when it goes on; what is used is said."""
+    root = folder(tmp_path / "data", [1, 2, 3, 9])
+    (root / "images" / "train" / "[red]").write_text("")
+    options = ("--data", "folder", "--classes", 3, "--labels-from", 1, "--ignore", 9, 255)
+    code, out = trained(job, tmp_path, *options)
+    assert code == 0, out.err
+    assert (
+        f"train: 2 images of 3 files in {root}/images/train are used; left out: 1 of unknown endings ([red])" in out.out
+    )
+    assert f"val: 1 images of 1 files in {root}/images/val are used\n" in out.out
+    assert out.err == ""
+    (file,) = (tmp_path / "runs").glob("*/results.json")
+    results = json.loads(file.read_text())
+    assert results["training_pixels"] == {f"class {i}": 768 for i in (1, 2, 3)}
+    assert (results["arguments"]["labels_from"], results["arguments"]["ignore"]) == (1, [9, 255])
+    code, out = job("train", "--resume", file.parent)
+    assert code == 0, out.err
+
+
+def test_warnings_about_labels(job, tmp_path):
+    """On stderr, even where nothing else is printed."""
+    folder(tmp_path / "data", [0, 1])
+    code, out = trained(job, tmp_path, "--data", "folder", "--classes", 2, "--labels-from", 1)
+    assert code == 0
+    assert out.err.splitlines()[0] == (
+        "warning: folder: 1 of the 2 classes have no pixel in the training labels: class 2"
+    )
+    assert "warning: folder: all labelled pixels are of one class, class 1, and all else is ignored" in out.err
+    assert "do they count from 0, and 0 is a class? --labels-from 0" in out.err
+
+
+def test_a_run_from_before_an_option_goes_on(job, tmp_path):
+    camvid(tmp_path / "data")
+    code, out = trained(job, tmp_path, "--data", "camvid")
+    assert code == 0, out.err
+    (file,) = (tmp_path / "runs").glob("*/checkpoint.pt")
+    state = torch.load(file)
+    for option in ("labels_from", "ignore"):
+        del state["arguments"][option]
+    torch.save(state, file)
+    code, out = job("train", "--resume", file.parent)
+    assert code == 0, out.err
+
+
 def test_the_test_images_are_judged(job, tmp_path):
     root = camvid(tmp_path / "camvid", ("train", "val", "test"))
     code, out = job(
@@ -142,7 +205,7 @@ def test_the_test_images_are_judged(job, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--loss", "PATLoss(ignore_index=3)"), "--loss PATLoss(ignore_index=3): ignore_index: 3 is one of the 12"),
+        (("--loss", "PATLoss(ignore_index=2.5)"), "--loss PATLoss(ignore_index=2.5): ignore_index: expected an int"),
         (("--loss", "BLVLoss(class_counts=[1, 2])"), "--loss BLVLoss(class_counts=[1, 2]): class_counts: "),
         (("--device", "meta"), "--device: got 'meta', expected a device that computes"),
         (("--model", "attention-unet", "--width", 1), "--width: got 1, expected at least 2 for --model attention-unet"),

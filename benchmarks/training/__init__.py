@@ -1,18 +1,18 @@
 """Train the same network with one loss after the other, and compare: ``train``."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from .. import parallel
-from ..datasets import load
-from ..datasets.catalogue import chosen
 from ..machine import pick
 from . import checkpoint, report
-from .arguments import add_arguments, complete, defaults
+from .arguments import DEFAULTS, add_arguments, complete, defaults
 from .comparison import compare, rehearse
+from .data import chosen, load
 from .log import write_losses
 from .outcome import Outcome
 from .picture import draw
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if name != "run"}
     resumed: Path | None = given.pop("resume", None)
     saved = _saved(resumed, given) if resumed else {}
-    train(argparse.Namespace(**saved["arguments"]) if saved else complete(given), resumed, saved)
+    train(argparse.Namespace(**DEFAULTS | saved["arguments"]) if saved else complete(given), resumed, saved)
 
 
 def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], quiet: bool = False) -> list[Outcome]:
@@ -45,8 +45,14 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
     if device.type == "meta":
         raise ValueError("--device: got 'meta', expected a device that computes")
     root = Path(args.root) if args.root else None
-    rehearse(args, len(chosen(args.data, root, args.classes).classes.names))
-    data = load(args.data, root, args.size, args.seed, classes=args.classes, kept=Path(args.out), quiet=quiet)
+    meaning = {name: getattr(args, name) for name in ("classes", "labels_from", "ignore")}
+    rehearse(args, len(chosen(args.data, root, **meaning).classes.names))
+    data = load(
+        args.data, root, args.size, args.seed, **meaning, kept=Path(args.out), quiet=quiet,
+        say=_lines(Console(quiet=quiet or parallel.rank() > 0)),
+        # Even of many runs side by side, each with a message: what is wrong with the data is seldom seen in a table.
+        warn=_lines(Console(quiet=parallel.rank() > 0, stderr=True), "warning: "),
+    )  # fmt: skip
     if saved and saved["data"] != data.summary():
         raise ValueError(
             f"{folder}/{checkpoint.NAME}: found a training on {saved['data']}, expected {data.summary()}, those of "
@@ -72,6 +78,11 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
         report.write(results, data, outcomes, args, device)
         console.print(f"figures: {results}, losses.csv, log.csv", soft_wrap=True)
     return outcomes
+
+
+def _lines(console: Console, before: str = "") -> Callable[[str], None]:
+    """Prints lines as they are."""
+    return lambda line: console.print(before + line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _saved(folder: Path, given: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,15 @@ from typing import Any
 from .. import networks
 from ..contest import LOSSES
 from ..datasets import VOID
-from ..datasets.catalogue import SETS
 from ..networks import NETWORKS
+from .data.catalogue import SETS
 from .expression import parse
 from .loop import AUTOCAST, OPTIMIZERS
 from .schedule import SCHEDULES
 
 DEFAULTS: dict[str, Any] = {
-    "data": "scenes", "root": None, "classes": None, "crop": None, "scale": (1.0, 1.0),
+    "data": "scenes", "root": None, "classes": None, "labels_from": None, "ignore": None,
+    "crop": None, "scale": (1.0, 1.0),
     "model": "pyramid", "width": None, "encoder": "resnet34", "pretrained": False,
     "loss": ("CrossEntropyLoss", "PATLoss"), "set": (),
     "optimizer": "adam", "lr": 4e-3, "weight_decay": 0.0, "schedule": "cosine", "warmup": 0.1, "amp": "none",
@@ -25,9 +26,13 @@ DEFAULTS: dict[str, Any] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All default to nothing, as --resume has to know which were given."""
     data = parser.add_argument_group("data")
-    data.add_argument("--data", choices=SETS, help="scenes are drawn, the others read; ade20k is any folder like it")
+    data.add_argument("--data", choices=SETS,
+                      help="scenes are drawn, the others read; folder is any, ade20k any like it")  # fmt: skip
     data.add_argument("--root", metavar="DIR", help="folder of the data set")
-    data.add_argument("--classes", type=positive, metavar="N", help="of an ADE20K-style folder, if not 150")
+    data.add_argument("--classes", type=positive, metavar="N", help="of a folder; of an ADE20K-style one, if not 150")
+    data.add_argument("--labels-from", type=int, choices=(0, 1),
+                      help="of a folder: the first class's label; 1: 0 is void, as in ade20k; otherwise 0")  # fmt: skip
+    data.add_argument("--ignore", type=natural, nargs="+", metavar="N", help="of a folder: labels that are void; 255")
     data.add_argument("--size", type=positive, nargs=2, metavar=("H", "W"), help="working size in pixels")
     data.add_argument("--scale", type=rate, nargs=2, metavar=("MIN", "MAX"), help="random scale of training images")
     data.add_argument("--crop", type=positive, nargs=2, metavar=("H", "W"), help="random crop; --size without")
@@ -73,7 +78,7 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
     budget = SETS[given.get("data", DEFAULTS["data"])]
     arguments = DEFAULTS | {"size": budget.size, "steps": budget.steps, "batch": budget.batch} | given
     arguments.setdefault("evaluate", max(1, arguments["steps"] // 5))
-    for name in ("size", "crop", "scale", "loss", "set"):
+    for name in ("size", "crop", "scale", "loss", "set", "ignore"):
         arguments[name] = arguments[name] and tuple(arguments[name])
     args = argparse.Namespace(**arguments)
     if args.scale[0] > args.scale[1]:
