@@ -110,6 +110,19 @@ def test_a_list_of_logits(monai):
             assert torch.equal(monai.MonaiLoss(criterion)(logits, target, weights=[1.0, 0.5]), expected), name
 
 
+def test_evaluation_has_no_noise(monai):
+    """MONAI's evaluators, which call no eval() of a loss."""
+    images, labels = volumes()
+    logits = unet()(images).detach()
+    criterion = pat_triton.BLVLoss()
+    loss = monai.MonaiLoss(criterion)
+    plain = pat_triton.CrossEntropyLoss()(logits, labels)
+    with torch.no_grad():
+        assert torch.equal(loss(logits, labels), plain)
+    assert not torch.equal(loss(logits, labels), plain)
+    assert criterion.training
+
+
 def test_one_channel_is_named(monai):
     images, labels = volumes()
     with pytest.raises(ValueError, match=r"^logits: expected at least 2 classes .* take two channels$"):

@@ -13,7 +13,8 @@ from ..criterion import SegmentationLoss
 class MonaiLoss(nn.Module):
     """``criterion(input, target)`` for MONAI's targets: (B, 1, *spatial) of any dtype, or one-hot (B, L, *spatial).
 
-    input: logits (B, L, *spatial), as MONAI's networks give them; a ``MetaTensor`` is read as the tensor it is.
+    input: logits (B, L, *spatial), as MONAI's networks give them; a ``MetaTensor`` is read as the tensor it is. Where no
+    gradients are recorded it is in evaluation mode: without BLV's noise, and without asking other processes.
 
     Raises:
         ValueError: on a CPU, for labels that are no whole numbers, or channels that are not one-hot. Elsewhere
@@ -36,7 +37,9 @@ class MonaiLoss(nn.Module):
             labels = _from_one_hot(labels)
         elif labels.dtype not in checks.LABELS:
             labels = _from_floats(labels)
-        return self.criterion(heads if several else heads[0], labels, **given)
+        # A loop's loss is no part of its network, and nobody calls its eval(): MONAI's evaluators record no gradients.
+        criterion = self.criterion.but(training=self.criterion.training and torch.is_grad_enabled())
+        return criterion(heads if several else heads[0], labels, **given)
 
 
 def _from_one_hot(y: Tensor) -> Tensor:
