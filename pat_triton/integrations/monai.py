@@ -13,8 +13,8 @@ from ..criterion import SegmentationLoss
 class MonaiLoss(nn.Module):
     """``criterion(input, target)`` for MONAI's targets: (B, 1, *spatial) of any dtype, or one-hot (B, L, *spatial).
 
-    input: logits (B, L, *spatial), as MONAI's networks give them; a ``MetaTensor`` is read as the tensor it is. Where no
-    gradients are recorded it is in evaluation mode: without BLV's noise, and without asking other processes.
+    input: logits (B, L, *spatial), as MONAI's networks give them; a ``MetaTensor`` is read as the tensor it is. Where
+    no gradients are recorded it is in evaluation mode: without BLV's noise, and without asking other processes.
 
     Raises:
         ValueError: on a CPU, for labels that are no whole numbers, or channels that are not one-hot. Elsewhere
