@@ -94,6 +94,30 @@ def test_a_schedule_recompiles_nothing(name, path):
     assert len(values) == i + 1
 
 
+@pytest.fixture
+def alone(tmp_path):
+    """A group of one process, whose tables torch's operators make in the graph."""
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_schedule_over_processes_recompiles_nothing(name, alone):
+    made, change = SCHEDULES[name]
+    criterion, eager = (made(process_group="world", ignore_index=(0, 255)) for _ in range(2))
+    compiled = torch.compile(criterion, fullgraph=True, backend="aot_eager")
+    logits, target = batch(RESIZED_LOGITS, CPU)
+    for i in range(6):
+        for c in (criterion, eager):
+            change(c, i)
+        for a, b in zip(step(compiled, logits, target), step(eager, logits, target), strict=True):
+            assert_close(name, a, b, 1e-6)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
 @pytest.mark.parametrize("loss", EACH)
 @pytest.mark.parametrize("gradient", ["one_pass", "recompute"])
 def test_numbers_that_only_the_device_reads(loss, gradient, monkeypatch):
