@@ -75,8 +75,7 @@ def _gradients(ctx: Any, factor: Tensor) -> Sequence[Tensor | None]:
             "gradient='one_pass', or take them one by one"
         )
     *heads, target, pixel_weight = ctx.saved_tensors
-    late = [graph and not made for graph, made in zip(plan.graph, plan.in_forward, strict=True)]
-    made = plan.gradients(ctx.parts, ctx.prepared, heads, target, pixel_weight, factor, late)
+    made = plan.gradients(ctx.parts, ctx.prepared, heads, target, pixel_weight, factor, plan.late)
     if not any(plan.in_forward):
         return made
     early = _scaled(ctx, factor)

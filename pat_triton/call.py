@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 
 from . import checks, private
 from .backends import choose, forget_launches
+from .inputs import table_dtype
 from .kinds import Cache, kinds
 from .numbers import FIXED, Numbers
 from .operators import LIBRARY, Evaluation, Traced, fixed, told
@@ -148,8 +149,7 @@ def _prepare(
         parts, lambda: Evaluation(c.backend).histogram(target, classes, ignored), target, classes, ignored,
         counts=c.class_counts, weight=c.weight, mask_sizes=mask_sizes,
     )  # fmt: skip
-    dtype = torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32
-    made = prepare(parts, Numbers.of(numbers.unbind()), labels, factors, dtype, True)
+    made = prepare(parts, Numbers.of(numbers.unbind()), labels, factors, table_dtype(heads), True)
     if made.noise is None:
         return numbers, made.tensors, made.rows, None
     sigma = torch.as_tensor(made.noise.sigma, dtype=torch.float64, device=numbers.device)

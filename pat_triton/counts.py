@@ -59,9 +59,7 @@ def class_counts(
         UserWarning: where, of several classes, the data have one, and all other pixels are ignored.
     """
     checks.index("num_classes", num_classes)
-    said = checks.ignore_index("ignore_index", ignore_index)
-    ignored = checks.labels_of(said)
-    checks.ignored(ignored, not isinstance(said, checks.Default), num_classes)
+    ignored = checks.labels_to_ignore(ignore_index, num_classes)
     file = None if cache is None else Path(cache)
     if file is not None and file.exists():
         return _read(file, num_classes, ignored)

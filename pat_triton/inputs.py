@@ -1,5 +1,6 @@
 """What a backend needs besides logits and target: the three parts made concrete for one call; and what it returns."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -54,6 +55,11 @@ class LossInputs(NamedTuple):
 
 def compute_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def table_dtype(heads: Sequence[Tensor]) -> torch.dtype:
+    """Of the tables of all heads: float64 if one of them computes in it."""
+    return torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32
 
 
 def label_dtype(classes: int) -> torch.dtype:

@@ -5,7 +5,7 @@ class // 4): the four words serve four neighbouring classes, words (0, 1) and (2
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -24,6 +24,13 @@ def seeds(device: torch.device, keys: int = 1) -> Callable[[], Tensor]:
     """Draws, when called, two words for each key from torch's generator of that device: int64 (2 * keys,), each in
     [0, 2 ** 32)."""
     return partial(torch.randint, 1 << 32, (2 * keys,), device=device)
+
+
+def of_heads(seeds: Tensor | None, heads: int) -> Sequence[Tensor | None]:
+    """Each head's words, of those of all."""
+    if seeds is None or heads == 1:  # a split costs as much as the draw
+        return [seeds] * heads
+    return seeds.split(2)
 
 
 def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks, private
+from . import checks, noise, private
 from .backends import choose, runs_kernels
-from .inputs import Ignored, label_dtype
+from .inputs import Ignored, label_dtype, table_dtype
 from .kinds import Cache, kinds
-from .plan import Call, Executed, Outcome, Plan, gradients, lead_rows
+from .plan import Call, Executed, Outcome, Plan, gradients, late, lead_rows
 from .prepare import Prepared
 from .settings import Parts, Settings, read
 from .statistics import Statistics
@@ -34,7 +34,8 @@ class Fixed:
         return_stats: bool,
     ) -> None:  # fmt: skip
         self.settings, self.factors, self.return_stats = settings, list(factors), return_stats
-        self.graph, self.in_forward, self.keeps = tuple(graph), tuple(in_forward), graph != in_forward
+        self.graph, self.in_forward, self.late = tuple(graph), tuple(in_forward), late(graph, in_forward)
+        self.keeps = any(self.late)
         self.plans, self.backward_plans = Cache(32), Cache(32)
         self._untold = read(settings, None), self.factors
         self._seen: Any = None, self._untold
@@ -48,6 +49,7 @@ class Fixed:
         return json.dumps({"pat_triton": __version__, "settings": self.settings._asdict(), **said})
 
     def told(self, numbers: Tensor | None) -> tuple[Parts, Sequence[float]]:
+        """As ``told`` below; what the last numbers said is kept."""
         if numbers is None or numbers.device.type != "cpu":
             return self._untold
         seen, made = self._seen
@@ -143,7 +145,7 @@ def _forward(
 def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: Any) -> list[Tensor]:
     tensors, text = rest[-2:]
     said, logits = fixed(text), heads[0]
-    compute = torch.float64 if any(z.dtype == torch.float64 for z in heads) else torch.float32
+    compute = table_dtype(heads)
     B, L = logits.shape[:2]
     made = [logits.new_empty(() if said.settings.reduce else target.shape, dtype=compute)]
     if said.return_stats:
@@ -164,7 +166,6 @@ def _backward(
     kept: list[Tensor], text: str,
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
-    wanted = [graph and not early for graph, early in zip(said.graph, said.in_forward, strict=True)]
     tables = kept[0]
     seeds, offset = (*kept[1:], None, None)[:2]
     kind = kinds((grad_output, *heads, target, pixel_weight, tables))
@@ -176,25 +177,23 @@ def _backward(
         inputs = prepared.inputs(parts, images, len(heads), pixel_weight)
         backend = choose(said.settings.backend, grad_output.device)
         if numbers is not None:
-            return [g for g in gradients(backend, inputs, heads, target, grad_output, wanted) if g is not None]
+            return [g for g in gradients(backend, inputs, heads, target, grad_output, said.late) if g is not None]
         passes = [
             backend.planned_pass(z, target, own, reduce=True, gradient=True, sums=False, grad_output=grad_output)
             for z, own in zip(heads, inputs, strict=True)
         ]
         if kind is not None:
             said.backward_plans.put(kind, passes)
-    each = (seeds,) * len(heads) if seeds is None or len(heads) == 1 else seeds.split(2)
+    each = noise.of_heads(seeds, len(heads))
     return [
         run(z, target, tables, seed, offset, pixel_weight, grad_output)[1]
-        for run, z, seed, want in zip(passes, heads, each, wanted, strict=True)
+        for run, z, seed, want in zip(passes, heads, each, said.late, strict=True)
         if want
     ]
 
 
 def _fake_backward(_: Tensor, heads: list[Tensor], *rest: Any) -> list[Tensor]:
-    said = fixed(rest[-1])
-    each = zip(heads, said.graph, said.in_forward, strict=True)
-    return [torch.empty_like(z) for z, graph, early in each if graph and not early]
+    return [torch.empty_like(z) for z, wanted in zip(heads, fixed(rest[-1]).late, strict=True) if wanted]
 
 
 def _histogram(target: Tensor, classes: int, ignored: list[int], backend: str) -> Tensor:

@@ -17,7 +17,7 @@ from . import checks, noise
 from .autograd import differentiable
 from .backends import Backend, choose
 from .description import Description
-from .inputs import ClassSums, LossInputs
+from .inputs import ClassSums, LossInputs, table_dtype
 from .numbers import Pair, pair
 from .prepare import Prepared, label_counts, prepare
 from .settings import Parts, Settings
@@ -68,7 +68,8 @@ class Plan:
         self.differentiable = any(self.graph)
         self.one_pass = tuple([_one_pass(parts.settings, head, labels, self.traced) for head in call.heads])
         self.in_forward = tuple(map(operator.and_, self.graph, self.one_pass))
-        self.keeps = self.in_forward != self.graph  # something for a backward that makes gradients
+        self.late = late(self.graph, self.in_forward)
+        self.keeps = any(self.late)  # something for a backward that makes gradients
 
     def __call__(self, parts: Parts, call: Call) -> Any:
         if self.target_has_channel:
@@ -107,7 +108,7 @@ class Executed(Plan):
         self.looked = checks.looks_at_labels(labels.device, settings.validate)
         self.ignored = settings.ignored
         self.images, self.classes = first.shape[:2]
-        self.dtype = torch.float64 if any(z.dtype == torch.float64 for z in call.heads) else torch.float32
+        self.dtype = table_dtype(call.heads)
         # Sigma and the curve's parameters, which kernels read from the tables.
         self.lead = 0 if self.backend.planned_tables is None else lead_rows(parts.parameters, self.classes)
         self.options: list[dict[str, Any]] = [
@@ -162,24 +163,18 @@ class Executed(Plan):
         histogram: Any = self.histogram(target) if self.counted else None
         if self.looked:
             checks.counts_of_call(histogram, target, parts.settings.ignored, mask_sizes)
-        seed, seeds = None, None
         tables = self.tables(
             histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
             self.factors if not factors or factors == self.ones else self._pairs(factors),
             parts.pairs,
         )  # fmt: skip
-        each: Any = None
-        if self.noise is not None:
-            seed = seeds = self.draw_seeds()
-            if len(heads) > 1:
-                each = seeds.split(2)  # which costs as much as the draw
+        seeds = None if self.noise is None else self.draw_seeds()
+        each = noise.of_heads(seeds, len(heads))
         loss: Any = None
         gradients: list[Tensor | None] = []
         sums: list[ClassSums] = []
         for number, run in enumerate(self.passes):
-            term, gradient, by_class = run(
-                heads[number], target, tables, seed if each is None else each[number], None, pixel_weight
-            )
+            term, gradient, by_class = run(heads[number], target, tables, each[number], None, pixel_weight)
             loss = term if loss is None else loss + term
             gradients.append(gradient)
             if by_class is not None:
@@ -250,6 +245,11 @@ def gradients(
         backend.run(head, target, own, grad_output=factor).gradient if want else None
         for head, own, want in zip(heads, inputs, wanted, strict=True)
     ]
+
+
+def late(graph: Sequence[bool], in_forward: Sequence[bool]) -> tuple[bool, ...]:
+    """The heads whose gradient a backward makes: those in the graph that forward made none for."""
+    return tuple([wanted and not early for wanted, early in zip(graph, in_forward, strict=True)])
 
 
 def lead_rows(parameters: int, classes: int) -> int:

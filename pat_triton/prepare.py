@@ -43,10 +43,7 @@ class Prepared(NamedTuple):
 
     def inputs(self, parts: Parts, images: int, heads: int, pixel_weight: Tensor | None) -> list[LossInputs]:
         """Of each head."""
-        settings, first, seeds = parts.settings, self.lead + len(self.rows), self.seeds
-        each: Sequence[Tensor | None] = [None] * heads
-        if seeds is not None:
-            each = [seeds] if heads == 1 else seeds.split(2)  # which costs as much as the draw
+        settings, first, each = parts.settings, self.lead + len(self.rows), noise.of_heads(self.seeds, heads)
         return [
             LossInputs(
                 parts.curve, self.tables, self.rows, first + number * images, self.noise, each[number],

@@ -79,7 +79,7 @@ def load(
         raise ValueError(f"--data {name} needs --root, the folder of the data set")
     # Every file is known to be there before the first is read, which can take minutes.
     pairs = {split: layout.pairs(root, split) for split in layout.splits if split != "test" or layout.has(root, split)}
-    splits = {split: _split(layout, split, pairs[split], size, quiet) for split in pairs}
+    splits = {split: read_split(layout, split, pairs[split], size, quiet) for split in pairs}
     counts = counted(layout, pairs["train"], L, kept, quiet)
     return Data(found.classes, splits["train"], splits["val"], splits.get("test"), counts)
 
@@ -90,7 +90,7 @@ def _drawn(split: str, size: tuple[int, int], seed: int, quiet: bool) -> Held:
     return _held(samples, f"drawing {split}", number, size, quiet)
 
 
-def _split(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int], quiet: bool) -> Split:
+def read_split(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int], quiet: bool) -> Split:
     if len(pairs) * size[0] * size[1] * 4 > MEMORY:
         return Read(lambda number: layout.read(pairs[number], size), len(pairs), size)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

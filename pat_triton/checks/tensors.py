@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .scalars import finite, index, short
+from .scalars import Default, finite, ignore_index, index, labels_of, short
 
 LOGITS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LABELS = (torch.uint8, torch.int16, torch.int32, torch.int64)
@@ -168,6 +168,13 @@ def ignored(labels: tuple[int, ...], said: bool, classes: int) -> None:
             f"ignore_index: {labels[0]}, its default, is one of the {classes} classes; say ignore_index={labels[0]} to "
             "ignore that class, or a value that is none, such as -1"
         )
+
+
+def labels_to_ignore(value: Any, classes: int) -> tuple[int, ...]:
+    """An ``ignore_index`` beside so many classes."""
+    said = ignore_index("ignore_index", value)
+    ignored(labels_of(said), not isinstance(said, Default), classes)
+    return labels_of(said)
 
 
 def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:

@@ -3,7 +3,6 @@
 What is used and what is left out is said, and so is what looks like a mistake.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from pat_triton import class_counts
 
 from ... import datasets
 from ...datasets import VOID, Data
+from ...datasets.counts import key
 from ...datasets.folders import Pair
 from ...parallel import rank
 from .catalogue import SETS, chosen
@@ -56,7 +56,7 @@ def load(
             folder, pairing = layout.find(root, split)
             pairs[split] = pairing.pairs
             say(pairing.line(split, folder))
-    splits = {split: datasets._split(layout, split, pairs[split], size, quiet) for split in pairs}
+    splits = {split: datasets.read_split(layout, split, pairs[split], size, quiet) for split in pairs}
     ids = layout.ids_of(pairs["train"][0][1])
     pixels = _pixels(layout, pairs["train"], kept, quiet)
     counts = _of_classes(pixels, ids, len(found.classes.names))
@@ -72,7 +72,9 @@ def _pixels(layout: Published, pairs: Sequence[Pair], kept: Path, quiet: bool) -
     """Of each byte in the training labels, at their full size: counted once and kept. Of files that were changed since
     there is another file."""
     shown = track(pairs, f"counting {layout.name}", len(pairs), disable=quiet)
-    cache = kept / f"class_counts-{layout.name}-{_key(layout, [label for _, label in pairs])}.json"
+    labels = [label for _, label in pairs]
+    meaning = 256, sorted(layout.ids_of(labels[0]).items())
+    cache = kept / f"class_counts-{layout.name}-{key(meaning, labels)}.json"
     return class_counts(map(layout.bytes_of, shown), 256, -1, cache=cache, progress=False).tolist()
 
 
@@ -82,15 +84,6 @@ def _of_classes(pixels: Sequence[int], ids: Mapping[int, int], classes: int) -> 
         if number != VOID:
             counts[number] += pixels[label]
     return counts
-
-
-def _key(layout: Published, files: Sequence[Path]) -> str:
-    """Other files, other sizes, other times or other ids: another key."""
-    made = hashlib.sha256(f"256 {sorted(layout.ids_of(files[0]).items())!r}".encode())
-    for file in files:
-        status = file.stat()
-        made.update(f"{file.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return made.hexdigest()[:16]
 
 
 __all__ = ["SETS", "chosen", "load"]
