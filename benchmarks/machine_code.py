@@ -91,6 +91,7 @@ def compile_call(target: str, call: Callable[[], object], reading: str = "") -> 
     with (
         mock.patch.object(Launch, "__call__", compile_only),
         mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].lanes),
+        mock.patch.object(tiles, "hardware", return_value=TARGETS[target].backend == "cuda"),
     ):
         call()
     forget()

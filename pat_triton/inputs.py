@@ -33,6 +33,7 @@ class LossInputs(NamedTuple):
         for 0, 0); int64 (2,) both.
     ignored: the labels of pixels without loss and gradient.
     align_corners: how logits of another size than the target are resized.
+    uniform_scale: whether the row of scales, if there is one, holds one number L times.
     pixel_weight: (B, *spatial) of the target's size, any float dtype and strides; None for 1 everywhere.
     """
 
@@ -47,6 +48,7 @@ class LossInputs(NamedTuple):
     offset: Tensor | None = None
     pixel_weight: Tensor | None = None
     lead: int = 0
+    uniform_scale: bool = False
 
     def row(self, name: str) -> int | None:
         """The row of ``tables`` that holds it; None where there is none."""

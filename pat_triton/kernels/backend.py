@@ -16,7 +16,7 @@ from .launch import Launch
 from .loss import loss_kernel
 from .passes import Layout, Pass, loss_tile, programs
 from .predict import predict_kernel
-from .views import strides_over_pixels
+from .views import index_dtype, strides_over_pixels
 
 # Triton decides at import, by TRITON_INTERPRET, what a kernel is.
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
@@ -46,7 +46,7 @@ def run(
     tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output
     rest = (
         inputs.curve.name, inputs.rows, inputs.first, inputs.lead, inputs.noise and inputs.noise.distribution,
-        inputs.ignored, inputs.align_corners, reduce, gradient, sums,
+        inputs.ignored, inputs.align_corners, inputs.uniform_scale, reduce, gradient, sums,
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
@@ -58,7 +58,7 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
 
     def made() -> Launch:
         how = resize(logits.shape[2:], size, align_corners)
-        tile = loss_tile(logits, how, plain=True)
+        tile = loss_tile(logits, how, noisy=False)
         if how is None:
             shape, (z, p) = strides_over_pixels(logits, labels, rank=len(size))
         else:
@@ -68,7 +68,8 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
         return Launch(
             predict_kernel, programs(labels, tile.PIXELS), logits.device,
             Layout(prediction=p, logits=z), how, shape,
-            L=logits.shape[1], COMPUTE=compute, **tile._asdict(),
+            L=logits.shape[1], COMPUTE=compute,
+            INDEX=index_dtype((logits, labels), tile.CLASSES + tile.PIXELS, how), **{name: value for name, value in tile._asdict().items() if name != "OWN"},
         )  # fmt: skip
 
     _planned("predict", (logits,), (size, align_corners), made)((logits, labels))

@@ -8,6 +8,8 @@ respect to ``u``. ``q`` is exact where ``1 - p`` would cancel.
 import triton
 import triton.language as tl
 
+LOG2_E = tl.constexpr(1.4426950408889634)
+
 
 @triton.jit
 def cross_entropy(u, p, q):
@@ -28,6 +30,7 @@ def focal(u, p, q, gamma):
 
 @triton.jit
 def exponential(u, p, q, temperature, epsilon, through):
-    f = tl.exp((q - epsilon) / temperature)
+    rate = 1 / temperature
+    f = tl.exp2((q - epsilon) * (rate * LOG2_E))
     pu = tl.where(p > 0, p * u, 0.0)
-    return -f * u, f * (through * pu / temperature - 1)
+    return -f * u, f * (through * rate * pu - 1)

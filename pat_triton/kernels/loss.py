@@ -12,9 +12,26 @@ import triton
 import triton.language as tl
 
 from .numbers import parameters
-from .pixel import AdjustmentTables, NoiseArguments, adjust, better, entries, label, settle, slopes, softmax, worst
-from .resize import place, read
-from .views import offsets, rows, tile
+from .pixel import (
+    AdjustmentTables,
+    NoiseArguments,
+    adjust,
+    adjust_label,
+    argmax,
+    argmax_init,
+    argmax_update,
+    compared,
+    entries,
+    exponent,
+    exponentials,
+    is_other,
+    label,
+    less_margin,
+    loss_and_grad_terms,
+    uniform_scale,
+)
+from .resize import following, place, read
+from .views import pixels_at, tile
 
 
 @triton.jit(do_not_specialize=["room", "first_weights"])
@@ -22,53 +39,91 @@ def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables, seed, offset,
     strides, held, resize, shape, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
-    CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
+    INDEX: tl.constexpr, HARDWARE: tl.constexpr,
+    CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr, OWN: tl.constexpr,
 ):  # fmt: skip
     """Pointers, then what the kind of call fixes: ``strides`` of each pointer over ``shape``, which rows of the tables
     are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums: the first element of
     theirs. The tables begin with sigma and the curve's PARAMETERS."""
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
     noise = NoiseArguments(seed, offset, tables)
+    scale = uniform_scale(tables, held.uniform, L, COMPUTE)
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
-    b, pixel, inside = tile(shape, PIXELS, VECTOR)
-    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignored_labels, L)
+    b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX)
+    y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
     # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
     w = tl.load(tables.pointer + (first_weights + b) * L + y, mask=is_class, other=float("nan")).to(COMPUTE)
-    spot = place(strides.logits, resize, shape, b, pixel, COMPUTE)
+    row = tl.arange(0, CLASSES)
+    compared_label = compared(y, ignored, COMPUTE)[None, :] - row.to(tl.float32)[:, None]
+    relative = y[None, :] - row[:, None]
+    spot = place(logits, strides.logits, resize, shape, b, pixel, row, COMPUTE, INDEX)
 
-    best = worst(PIXELS, COMPUTE)
+    best = argmax_init(CLASSES, PIXELS, COMPUTE)
     column = ()
+    label_a = tl.zeros([CLASSES, PIXELS], COMPUTE)
+    top = tl.full([CLASSES, PIXELS], -float("inf"), COMPUTE)
     for first in tl.static_range(0, L, CLASSES):
-        classes = first + tl.arange(0, CLASSES)
-        z = read(logits, strides.logits, resize, spot, classes, inside, L, COMPUTE, VECTOR)
+        classes = first + row
+        z = read(spot, resize, classes, inside, L, COMPUTE, VECTOR)
+        spot = following(spot, resize, strides.logits.label * CLASSES)
         if prediction is not None:
-            best = better(best, z, classes, L)
-        column += (adjust(z, classes, tables, noise, b, pixel, y, first, L, DISTRIBUTION, CLASSES),)
+            best = argmax_update(best, z, classes)
+        a = adjust(z, classes, tables, scale, noise, b, pixel, first, L, DISTRIBUTION, CLASSES)
+        other = is_other(first, compared_label)
+        if not OWN:
+            label_a = tl.where(relative == first, a, label_a)
+        a = tl.where(other, a, -float("inf"))
+        top = tl.maximum(top, a)
+        column += (a,)
+    if OWN:
+        at_label = pixels_at(logits, strides.logits, shape, b, pixel) + y.to(INDEX) * strides.logits.label
+        label_a = adjust_label(tl.load(at_label, mask=is_class, other=0.0).to(COMPUTE), y, is_class, tables, L)
+    else:
+        label_a = tl.sum(label_a, 0)
+    label_a = less_margin(label_a, y, is_class, tables, L)
+    top = tl.maximum(tl.max(top, 0), label_a)
+    e = exponent(top, scale)
+    exps = ()
+    others = tl.zeros([CLASSES, PIXELS], COMPUTE)
+    for i in tl.static_range(len(column)):
+        each = exponentials(column[i], e)
+        others += each
+        exps += (each,)
     if pixel_weight is not None:
-        at = pixel_weight + offsets(strides.pixel_weight, shape, b, pixel)
-        w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
+        w *= tl.load(pixels_at(pixel_weight, strides.pixel_weight, shape, b, pixel), mask=inside, other=0.0).to(COMPUTE)
     if grad_output is not None:
-        w *= tl.load(grad_output + offsets(strides.grad_output, shape, b, pixel), mask=inside, other=0.0)
-    term, pull = settle(softmax(column, y, 0, L), w, ignored, CURVE, of_curve)
+        w *= tl.load(pixels_at(grad_output, strides.grad_output, shape, b, pixel), mask=inside, other=0.0)
+    term, terms = loss_and_grad_terms(
+        label_a, e, tl.sum(others, 0), w, ignored, scale, CURVE, of_curve, HARDWARE
+    )
 
     if gradient is not None:
-        at = gradient + offsets(strides.gradient, shape, b, pixel)
+        at = pixels_at(gradient, strides.gradient, shape, b, pixel)
+        at_block = at[None, :] + row.to(INDEX)[:, None] * strides.gradient.label
         for i in tl.static_range(len(column)):
-            classes = i * CLASSES + tl.arange(0, CLASSES)
-            g = slopes(pull, column[i], classes, y, ignored, L)
+            classes = i * CLASSES + row
+            g = exps[i] * terms.rate[None, :]
+            if not OWN:
+                g = tl.where(is_other(i * CLASSES + 0.5, compared_label + 0.5), g, terms.label[None, :])
             if tables.scale is not None:
                 g *= entries(tables, tables.scale, classes, 1.0, L, COMPUTE)
             known = (classes < L)[:, None] & inside[None, :]
-            tl.store(at[None, :] + rows(strides.gradient, classes), g, mask=known)
+            tl.store(at_block, g, mask=known)
+            at_block += strides.gradient.label * CLASSES
+        if OWN:
+            tl.debug_barrier()
+            tl.store(at + y.to(INDEX) * strides.gradient.label, terms.label, mask=is_class)
     if pulls is not None:
         at = pulls + b * strides.pulls.image + pixel
-        tl.store(at, pull.top, mask=inside)
-        tl.store(at + strides.pulls.label, pull.rate, mask=inside)
-        tl.store(at + 2 * strides.pulls.label, pull.own, mask=inside)
+        tl.store(at, top, mask=inside)
+        at += strides.pulls.label
+        tl.store(at, terms.rate, mask=inside)
+        at += strides.pulls.label
+        tl.store(at, terms.label, mask=inside)
 
     if prediction is not None:
-        tl.store(prediction + offsets(strides.prediction, shape, b, pixel), best.label, mask=inside)
+        tl.store(pixels_at(prediction, strides.prediction, shape, b, pixel), argmax(best), mask=inside)
     if loss_map is not None:
-        tl.store(loss_map + offsets(strides.loss_map, shape, b, pixel), term, mask=inside)
+        tl.store(pixels_at(loss_map, strides.loss_map, shape, b, pixel), term, mask=inside)
     if partial is not None:
         tl.store(partial + room + tl.program_id(0), tl.sum(term, 0))

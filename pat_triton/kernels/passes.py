@@ -19,7 +19,7 @@ from .pixel import hidden
 from .predict import class_sums_kernel
 from .total import total_kernel
 from .upsample import upsample_kernel
-from .views import Strides, strides_over_pixels
+from .views import Strides, index_dtype, strides_over_pixels
 
 DISTRIBUTIONS = {"gaussian": philox.gaussian, "uniform": philox.uniform}
 
@@ -43,8 +43,9 @@ class Layout(NamedTuple):
 
 
 class TableRows(NamedTuple):
-    """Which row of the tables holds what, compiled in; None where none does."""
+    """Which row of the tables holds what, compiled in; None where none does. uniform: a scale that all classes share."""
 
+    uniform: Any
     scale: Any
     offset: Any
     margin: Any
@@ -79,7 +80,7 @@ class Pass:
         self.mapped = forward and (sums or not reduce)
         self.label_dtype = label_dtype(L)
         how = resize(logits.shape[2:], target.shape[1:], inputs.align_corners)
-        self.tiling = tiling(logits, target, how, plain=not inputs.rows, wide=compute == torch.float64)
+        self.tiling = tiling(logits, target, how, plain=not inputs.rows, noisy=inputs.noise is not None, wide=compute == torch.float64)
         self.programs = self.tiling.programs if self.reduce else 0
         self.room: int | None = None
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
@@ -147,7 +148,7 @@ class Tiling(NamedTuple):
     programs: int
 
 
-def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, wide: bool) -> Tiling:
+def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, noisy: bool, wide: bool) -> Tiling:
     L, upsample, each = logits.shape[1], None, 0
     if how is not None:
         upsample = tiles.upsample_tile(L, how.columns, plain, wide)
@@ -155,7 +156,7 @@ def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, w
         each *= triton.cdiv(how.rows.source, upsample.BANDS) * triton.cdiv(how.columns.source, upsample.CELLS - 1)
         if upsample.CLASSES >= L:
             return Tiling(how, None, upsample, each, each * triton.cdiv(how.columns.crowd, upsample.CROWD))
-    loss = loss_tile(logits, how, plain)
+    loss = loss_tile(logits, how, noisy)
     return Tiling(how, loss, upsample, each, programs(target, loss.PIXELS))
 
 
@@ -188,7 +189,9 @@ class Kernels(NamedTuple):
 def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -> Kernels:
     """room: the element of the partial sums' memory from which on they are left there."""
     device, how, wide = t.logits.device, cut.how, compute_dtype(t.logits) == torch.float64
-    held = TableRows(*(None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS))
+    rows = {name: None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS}
+    uniform = rows.pop("scale") if inputs.uniform_scale else None
+    held = TableRows(uniform, rows.pop("scale", None), **rows)
     fixed = inputs.first, hidden(inputs.ignored)
     constants = {
         "L": t.logits.shape[1],
@@ -196,6 +199,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         "PARAMETERS": len(dataclasses.fields(inputs.curve)),
         "DISTRIBUTION": DISTRIBUTIONS[inputs.noise.distribution] if inputs.noise else None,
         "COMPUTE": tl.float64 if wide else tl.float32,
+        "HARDWARE": tiles.hardware(device),
     }
     loss, upsample = None, []
     if how is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
@@ -210,7 +214,8 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
     if cut.loss is not None:
         shape, layout = _layout(t, how)
         loss = Launch(
-            loss_kernel, cut.programs, device, layout, held, how, shape, room, *fixed, **constants, **cut.loss._asdict()
+            loss_kernel, cut.programs, device, layout, held, how, shape, room, *fixed, **constants,
+            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.PIXELS, how), **cut.loss._asdict(),
         )
     launches = [launch for launch in (loss, *upsample) if launch is not None]
     total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
@@ -266,11 +271,11 @@ class SumsByClass:
         return ClassSums(loss, counts[0], counts[1])
 
 
-def loss_tile(logits: Tensor, how: Resize | None, plain: bool) -> tiles.Tile:
+def loss_tile(logits: Tensor, how: Resize | None, noisy: bool) -> tiles.Tile:
     """Of the kernels that go over pixels; resized columns have no runs of them in memory."""
-    flat = how is None and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
-    wide = logits.dtype == torch.float64
-    return tiles.loss_tile(logits.shape[1], plain, flat, wide, tiles.warp_size(logits.device))
+    dense, wide = how is None, logits.dtype == torch.float64
+    flat = dense and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+    return tiles.loss_tile(logits.shape[1], noisy, flat, dense, wide, tiles.warp_size(logits.device))
 
 
 def programs(target: Tensor, pixels: int) -> int:

@@ -69,7 +69,9 @@ def magnitude(noise, b, pixel, first, DISTRIBUTION: tl.constexpr, CLASSES: tl.co
         b, pixel = b + tl.load(noise.offset), pixel + tl.load(noise.offset + 1)
     block = (first // 4 + tl.arange(0, CLASSES // 4)).to(tl.uint32)[:, None]  # [CLASSES / 4, 1]
     zero = tl.zeros([CLASSES // 4, pixel.shape[0]], tl.uint32)
-    low, high = zero + pixel.to(tl.uint32)[None, :], zero + (pixel >> 32).to(tl.uint32)[None, :]
+    low, high = zero + pixel.to(tl.uint32)[None, :], zero
+    if pixel.dtype == tl.int64:
+        high = zero + (pixel >> 32).to(tl.uint32)[None, :]
     key0, key1 = tl.load(noise.seed).to(tl.uint32), tl.load(noise.seed + 1).to(tl.uint32)
     w0, w1, w2, w3 = philox(key0, key1, low, high, zero + b.to(tl.uint32), zero + block)
     v0, v1 = DISTRIBUTION(w0, w1)

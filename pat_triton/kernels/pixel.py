@@ -1,10 +1,11 @@
-"""The steps at one pixel: its label, its adjusted logits, and the softmax at its label."""
+"""The steps at one pixel: its label, its adjusted logits, the softmax at its label, and the gradient."""
 
 from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
 
+from .hardware import log2, reciprocal
 from .philox import magnitude
 
 
@@ -41,14 +42,34 @@ def hidden(ignored: tuple[int, ...]) -> tuple[int, ...]:
 def label(at, inside, ignored_labels, L: tl.constexpr):
     """(y int32, is_class, ignored) of the labels at pointers ``at``, [PIXELS]; y is -1 where the label is no class.
 
-    Compared in int64: a 64-bit label must not wrap into a class.
+    Only 64-bit labels are compared in 64 bits, where they must not wrap into a class; for the others a label to
+    ignore counts if it fits 32.
     """
-    y = tl.load(at, mask=inside, other=0).to(tl.int64)
+    y = tl.load(at, mask=inside, other=0)
+    if y.dtype != tl.int64:
+        y = y.to(tl.int32)
     ignored = ~inside
     for i in tl.static_range(len(ignored_labels)):
-        ignored |= y == (ignored_labels[i] ^ HIDDEN)
+        number = ignored_labels[i] ^ HIDDEN
+        if y.dtype == tl.int64:
+            ignored |= y == number
+        else:
+            ignored |= (y == number.to(tl.int32)) & (number == number.to(tl.int32))
     is_class = (y >= 0) & (y < L) & ~ignored
     return tl.where(is_class, y, -1).to(tl.int32), is_class, ignored
+
+
+@triton.jit
+def compared(y, ignored, DTYPE: tl.constexpr):
+    """The label as ``is_other`` takes it: a float, nan where ignored."""
+    return tl.where(ignored, float("nan"), y.to(tl.float32))
+
+
+@triton.jit
+def is_other(number, compared_label):
+    """Whether a class is another than the label; nowhere where the label is nan. One comparison of floats: nan is
+    neither less nor more than any number."""
+    return (number < compared_label) | (number > compared_label)
 
 
 @triton.jit
@@ -58,38 +79,102 @@ def entries(tables, row, classes, other, L: tl.constexpr, DTYPE: tl.constexpr):
 
 
 @triton.jit
+def entry(tables, row, y, is_class, other, L: tl.constexpr, DTYPE: tl.constexpr):
+    """[PIXELS] entries of a row of the tables at the labels."""
+    return tl.load(tables.pointer + row * L + y, mask=is_class, other=other).to(DTYPE)
+
+
+@triton.jit
+def uniform_scale(tables, row, L: tl.constexpr, DTYPE: tl.constexpr):
+    """A scale that all classes share, which exponents and gradients take on in passing; 1 where there is none."""
+    if row is None:
+        return tl.full([], 1.0, DTYPE)
+    else:
+        return tl.load(tables + row * L).to(DTYPE)
+
+
+@triton.jit
 def adjust(
-    z, classes, tables, noise, b, pixel, y, first,
+    z, classes, tables, scale, noise, b, pixel, first,
     L: tl.constexpr, DISTRIBUTION: tl.constexpr, CLASSES: tl.constexpr,
 ):  # fmt: skip
-    """a of logits z, both [CLASSES, PIXELS]."""
+    """a / scale of logits z, both [CLASSES, PIXELS], but for the label's margin."""
     a = z
     if tables.offset is not None:
         a += entries(tables, tables.offset, classes, 0.0, L, z.dtype)
-    if tables.margin is not None:
-        margin = entries(tables, tables.margin, classes, 0.0, L, z.dtype)
-        a -= tl.where(classes[:, None] == y[None, :], margin, 0.0)
     if tables.scale is not None:
         a *= entries(tables, tables.scale, classes, 1.0, L, z.dtype)
     if tables.variation is not None:
-        variation = entries(tables, tables.variation, classes, 0.0, L, z.dtype)
+        variation = entries(tables, tables.variation, classes, 0.0, L, z.dtype) / scale
         a += variation * magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(a.dtype)
     return a
 
 
 @triton.jit
-def finite(top):
-    """A maximum to subtract: where all classes so far are impossible, 0 for -inf, which would give nan."""
-    return tl.where(top == -float("inf"), 0.0, top)
-
-
-LOG2_E = tl.constexpr(1.4426950408889634)
+def adjust_label(z, y, is_class, tables, L: tl.constexpr):
+    """a / scale of the label's logit z, [PIXELS], but for its margin and without variation."""
+    if tables.offset is not None:
+        z += entry(tables, tables.offset, y, is_class, 0.0, L, z.dtype)
+    if tables.scale is not None:
+        z *= entry(tables, tables.scale, y, is_class, 1.0, L, z.dtype)
+    return z
 
 
 @triton.jit
-def exp(x):
-    """By exp2, which spends no instructions on subnormal results."""
-    return tl.exp2(x * LOG2_E)
+def less_margin(a, y, is_class, tables, L: tl.constexpr):
+    """The label's a / scale, [PIXELS]."""
+    if tables.margin is not None:
+        margin = entry(tables, tables.margin, y, is_class, 0.0, L, a.dtype)
+        if tables.scale is not None:
+            margin *= entry(tables, tables.scale, y, is_class, 1.0, L, a.dtype)
+        a -= margin
+    return a
+
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+LN_2 = tl.constexpr(0.6931471805599453)
+
+
+class Exponent(NamedTuple):
+    """exp(scale * (a - top)) is 2 ** (factor * a - shift), one multiplication and addition and one instruction; the
+    shift is rounded, by the same for all classes. unit: what an exponent of 1 is of a natural logarithm. [PIXELS]."""
+
+    factor: Any
+    shift: Any
+    unit: Any
+
+
+@triton.jit
+def power_of_two(x):
+    """The largest that is not above x, a positive scalar."""
+    if x.dtype == tl.float64:
+        return (x.to(tl.int64, bitcast=True) & 0x7FF0000000000000).to(tl.float64, bitcast=True)
+    else:
+        return (x.to(tl.int32, bitcast=True) & 0x7F800000).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def exponent(top, scale):
+    """Of a column whose largest a is ``top``.
+
+    Where top is -inf all classes are impossible: then 0 is subtracted, because -inf would give nan. Where the shift is
+    huge its rounding would be too; but there neighbouring numbers are so far apart that exponentials are 0 or 1 by
+    any factor, and by a power of two nothing is rounded.
+    """
+    HUGE: tl.constexpr = 2.0**59 if top.dtype == tl.float64 else 2.0**30
+    top = tl.where(top == -float("inf"), 0.0, top)
+    factor = scale * LOG2_E
+    exact = power_of_two(factor)
+    huge = tl.abs(top * factor) > HUGE
+    unit = tl.where(huge, scale / exact, LN_2)
+    factor = tl.where(huge, exact, factor)
+    return Exponent(factor, top * factor, unit)
+
+
+@triton.jit
+def exponentials(a, e):
+    """Of [CLASSES, PIXELS]."""
+    return tl.exp2(tl.fma(a, tl.broadcast_to(e.factor[None, :], a.shape), tl.broadcast_to(-e.shift[None, :], a.shape)))
 
 
 @triton.jit
@@ -99,109 +184,75 @@ def log1p(x):
     return tl.where(w == 1, x, tl.log(w) * (x / tl.where(w == 1, 1.0, w - 1)))
 
 
-class Softmax(NamedTuple):
-    """Of a column, [PIXELS] each: its maximum, the label's a, and the others' sum of exp(a - top)."""
-
-    top: Any
-    label_a: Any
-    others: Any
-
-
 @triton.jit
-def is_label(classes, y, L: tl.constexpr):
-    """[CLASSES, PIXELS]. That no label is past the end is said again for the compiler, which drops those rows."""
-    return (classes[:, None] == y[None, :]) & (classes < L)[:, None]
+def log1p_ratio(x, y, HARDWARE: tl.constexpr):
+    """log(1 + x / y) for 0 <= x <= y to a few ulp: twice the area tangent of x / (x + 2 y), in fp32 by a series whose
+    coefficients keep its relative error below 5e-9."""
+    if x.dtype == tl.float64:
+        return log1p(x / y)
+    else:
+        t = x * reciprocal(x + 2 * y, HARDWARE)
+        s = t * t
+        return 2 * t * (1 + s * (0.33333207 + s * (0.2001085 + s * (0.1399957 + s * 0.1401223))))
 
 
-@triton.jit
-def exponentials(a, top, classes, L: tl.constexpr):
-    """exp(a - top), [CLASSES, PIXELS]; 0 past the end, which is said for the compiler again."""
-    return tl.where((classes < L)[:, None], exp(a - top[None, :]), 0.0)
+class GradTerms(NamedTuple):
+    """What the gradient of a column needs, [PIXELS] each: an exponential times ``rate``, ``label`` at the label."""
 
-
-@triton.jit
-def softmax(column, y, first, L: tl.constexpr):
-    """Of a column in blocks [CLASSES, PIXELS], the first of which is that of class ``first``.
-
-    Blocks are joined element by element, so that threads that share a column talk three times, not three
-    times a block.
-    """
-    CLASSES: tl.constexpr = column[0].shape[0]
-    highest = column[0]
-    for i in tl.static_range(1, len(column)):
-        highest = tl.maximum(highest, column[i])
-    top = finite(tl.max(highest, 0))
-    for i in tl.static_range(len(column)):
-        classes = first + i * CLASSES + tl.arange(0, CLASSES)
-        own = is_label(classes, y, L)
-        other = tl.where(own, 0.0, exponentials(column[i], top, classes, L))
-        label_a = tl.where(own, column[i], 0.0)
-        if i == 0:
-            others, labels = other, label_a
-        else:
-            others += other
-            labels += label_a
-    return Softmax(top, tl.sum(labels, 0), tl.sum(others, 0))
-
-
-class Pull(NamedTuple):
-    """What the gradient of a column needs, [PIXELS] each: exp(a - top) * rate, ``own`` at the label."""
-
-    top: Any
     rate: Any
-    own: Any
+    label: Any
 
 
 @triton.jit
-def settle(state, w, ignored, CURVE: tl.constexpr, parameters):
-    """(loss term, Pull) of a whole column and its weight.
+def loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE: tl.constexpr, parameters, HARDWARE: tl.constexpr):
+    """(loss term, GradTerms) of columns with a weight w, the sum of whose other exponentials is ``others``.
 
-    exp(label_a - top) is exactly 1 where the label leads, and the others' sum at least 1 elsewhere, so
-    that nothing cancels in u; q comes from the other exponentials. A confident pixel keeps all its digits.
+    q comes from the other exponentials and log p from their ratio where the label leads, so that nothing cancels:
+    a confident pixel keeps all its digits.
     """
-    exp_label = exp(state.label_a - state.top)
-    total = exp_label + state.others
-    u = (state.label_a - state.top) - log1p(state.others + (exp_label - 1))
-    q = state.others / total
-    value, slope = CURVE(u, exp_label / total, q, *parameters)
-    pull = w * slope
+    power = tl.fma(label_a, e.factor, -e.shift)
+    own = tl.exp2(power)
+    total = own + others
+    inverse = reciprocal(total, HARDWARE)
+    p, q = own * inverse, others * inverse
+    far = (power - log2(total, HARDWARE)) * e.unit
+    u = tl.where(others < own, -log1p_ratio(others, own, HARDWARE), far)
+    value, slope = CURVE(u, p, q, *parameters)
+    pull = w * slope * scale
     term = tl.where(ignored, 0.0, w * value)
-    return term, Pull(state.top, tl.where(ignored, 0.0, -pull / total), tl.where(ignored, 0.0, pull * q))
+    return term, GradTerms(tl.where(ignored, 0.0, -pull * inverse), tl.where(ignored, 0.0, pull * q))
 
 
-@triton.jit
-def slopes(pull, a, classes, y, ignored, L: tl.constexpr):
-    """The gradient with respect to a: [CLASSES, PIXELS]; past the end it is not told.
-
-    ``own`` is the gradient of an ignored pixel's classes, too, because its logits may be nan. Both are one
-    comparison of floats: nan, for ignored, is neither less nor more than any class. It is also one that
-    the compiler does not know from ``softmax``, whose results it would keep, some hundred bits a thread.
-    """
-    e = exponentials(a, pull.top, classes, L)
-    label = tl.where(ignored, float("nan"), y.to(tl.float32))[None, :]
-    number = classes.to(tl.float32)[:, None]
-    return tl.where((number < label) | (number > label), e * pull.rate[None, :], pull.own[None, :])
-
-
-class Best(NamedTuple):
-    """The largest logit so far and the first class that has it, [PIXELS] each."""
+class ArgMax(NamedTuple):
+    """The largest logit so far and the first class that has it, [CLASSES, PIXELS] each, row by row."""
 
     z: Any
     label: Any
 
 
 @triton.jit
-def worst(PIXELS: tl.constexpr, COMPUTE: tl.constexpr):
-    return Best(tl.full([PIXELS], -float("inf"), COMPUTE), tl.zeros([PIXELS], tl.int32))
+def argmax_init(CLASSES: tl.constexpr, PIXELS: tl.constexpr, COMPUTE: tl.constexpr):
+    return ArgMax(tl.full([CLASSES, PIXELS], -float("inf"), COMPUTE), tl.zeros([CLASSES, PIXELS], tl.int32))
 
 
 @triton.jit
-def better(best, z, classes, L: tl.constexpr):
-    """The best with a block [CLASSES, PIXELS] seen; nan is the largest, as in argmax."""
-    is_nan = z != z
-    some_nan = tl.max(is_nan.to(tl.int32), 0) > 0
-    top = tl.max(tl.where(is_nan, -float("inf"), z), 0)
-    leads = tl.where(some_nan[None, :], is_nan, z == top[None, :]) & (classes < L)[:, None]
-    first = tl.min(tl.where(leads, classes[:, None], L), 0)
-    ahead = (best.z == best.z) & (some_nan | (top > best.z))
-    return Best(tl.where(ahead, tl.where(some_nan, float("nan"), top), best.z), tl.where(ahead, first, best.label))
+def argmax_update(best, z, classes):
+    """With a block [CLASSES, PIXELS] of later classes seen; nan is the largest, as in torch."""
+    ahead = (z > best.z) | ((z != z) & (best.z == best.z))
+    return ArgMax(tl.where(ahead, z, best.z), tl.where(ahead, tl.broadcast_to(classes[:, None], z.shape), best.label))
+
+
+@triton.jit
+def _first_of_largest(z0, label0, z1, label1):
+    nan0, nan1 = z0 != z0, z1 != z1
+    ahead = (z1 > z0) | (nan1 & ~nan0)
+    equal = (z1 == z0) | (nan1 & nan0)
+    second = ahead | (equal & (label1 < label0))
+    return tl.where(second, z1, z0), tl.where(second, label1, label0)
+
+
+@triton.jit
+def argmax(best):
+    """The label, [PIXELS]."""
+    _, label = tl.reduce((best.z, best.label), 0, _first_of_largest)
+    return label

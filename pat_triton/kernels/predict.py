@@ -3,24 +3,26 @@
 import triton
 import triton.language as tl
 
-from .pixel import better, label, worst
-from .resize import place, read
-from .views import offsets, tile
+from .pixel import argmax, argmax_init, argmax_update, label
+from .resize import following, place, read
+from .views import offsets, pixels_at, tile
 
 
 @triton.jit
 def predict_kernel(
     logits, prediction, strides, resize, shape, L: tl.constexpr,
-    COMPUTE: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
+    COMPUTE: tl.constexpr, INDEX: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
     """The first class with the largest logit of each pixel, resized logits included."""
-    b, pixel, inside = tile(shape, PIXELS, VECTOR)
-    spot = place(strides.logits, resize, shape, b, pixel, COMPUTE)
-    best = worst(PIXELS, COMPUTE)
+    b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX)
+    row = tl.arange(0, CLASSES)
+    spot = place(logits, strides.logits, resize, shape, b, pixel, row, COMPUTE, INDEX)
+    best = argmax_init(CLASSES, PIXELS, COMPUTE)
     for first in range(0, L, CLASSES):
-        classes = first + tl.arange(0, CLASSES)
-        best = better(best, read(logits, strides.logits, resize, spot, classes, inside, L, COMPUTE, VECTOR), classes, L)
-    tl.store(prediction + offsets(strides.prediction, shape, b, pixel), best.label, mask=inside)
+        z = read(spot, resize, first + row, inside, L, COMPUTE, VECTOR)
+        spot = following(spot, resize, strides.logits.label * CLASSES)
+        best = argmax_update(best, z, first + row)
+    tl.store(pixels_at(prediction, strides.prediction, shape, b, pixel), argmax(best), mask=inside)
 
 
 @triton.jit

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from .views import offsets, rows
+from .views import pixels_at
 
 
 @triton.jit
@@ -40,60 +40,73 @@ def lerp(z0, z1, share):
 
 
 class Spot(NamedTuple):
-    """Where pixels lie in the source, [PIXELS] each: offsets of their four nodes, and the second ones' shares."""
+    """Where pixels lie in the source: pointers to their four nodes, [CLASSES, PIXELS] each, and the second ones'
+    shares, [PIXELS]."""
 
-    north: Any
-    south: Any
-    west: Any
-    east: Any
+    nw: Any
+    ne: Any
+    sw: Any
+    se: Any
     y: Any
     x: Any
 
 
 @triton.jit
-def place(strides, resize, shape, b, pixel, COMPUTE: tl.constexpr):
-    """Where to read the columns of ``pixel``: offsets, or a Spot where they are resized."""
+def place(logits, strides, resize, shape, b, pixel, row, COMPUTE: tl.constexpr, INDEX: tl.constexpr):
+    """Where to read the first block of the columns of ``pixel``: pointers, or a Spot where they are resized."""
+    classes = row.to(INDEX)[:, None] * strides.label
     if resize is None:
-        return offsets(strides, shape, b, pixel)
+        return pixels_at(logits, strides, shape, b, pixel)[None, :] + classes
     else:
         rows, columns = resize.rows, resize.columns
         row, column = pixel // columns.size, pixel % columns.size
         # Never below -1, and // rounds towards 0.
         i = (row * rows.step + rows.first + rows.whole) // rows.whole - 1
         j = (column * columns.step + columns.first + columns.whole) // columns.whole - 1
-        image = b * strides.image
+        image = logits + b * strides.image
+        north, south = node(rows, i) * strides.d0, node(rows, i + 1) * strides.d0
+        west, east = node(columns, j) * strides.d1, node(columns, j + 1) * strides.d1
         return Spot(
-            image + node(rows, i) * strides.d0, image + node(rows, i + 1) * strides.d0,
-            node(columns, j) * strides.d1, node(columns, j + 1) * strides.d1,
+            image + ((north + west)[None, :] + classes), image + ((north + east)[None, :] + classes),
+            image + ((south + west)[None, :] + classes), image + ((south + east)[None, :] + classes),
             share(rows, i, row, COMPUTE), share(columns, j, column, COMPUTE),
         )  # fmt: skip
 
 
 @triton.jit
-def load_flat(pointer, at, known):
+def load_flat(at, known):
     """[CLASSES, PIXELS] loads, -inf where not ``known``, in one dimension: of two, without runs of pixels in
     memory, Triton may choose the classes and lay a column across threads."""
     mask = tl.reshape(tl.broadcast_to(known, at.shape), [at.numel])
-    z = tl.load(pointer + tl.reshape(at, [at.numel]), mask=mask, other=-float("inf"))
+    z = tl.load(tl.reshape(at, [at.numel]), mask=mask, other=-float("inf"))
     return tl.reshape(z, at.shape)
 
 
 @triton.jit
-def read(logits, strides, resize, spot, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
+def following(spot, resize, step):
+    """Where to read the next block of classes, ``step`` elements on. One addition an address: from the first block on
+    each would take two."""
+    if resize is None:
+        return spot + step
+    else:
+        return Spot(spot.nw + step, spot.ne + step, spot.sw + step, spot.se + step, spot.y, spot.x)
+
+
+@triton.jit
+def read(spot, resize, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
     """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
     known = (classes < L)[:, None] & inside[None, :]
-    column = rows(strides, classes)
     if resize is None:
         # Outside the image a column is anything: nothing of it is stored or added up.
         if VECTOR == 1:
-            z = load_flat(logits, column + spot[None, :], known).to(COMPUTE)
+            z = load_flat(spot, known).to(COMPUTE)
         else:
-            z = tl.load(logits + column + spot[None, :], mask=known).to(COMPUTE)
+            z = tl.load(spot, mask=known).to(COMPUTE)
         return tl.where((classes < L)[:, None], z, -float("inf"))
     else:
-        nw = load_flat(logits, column + (spot.north + spot.west)[None, :], known).to(COMPUTE)
-        ne = load_flat(logits, column + (spot.north + spot.east)[None, :], known).to(COMPUTE)
-        sw = load_flat(logits, column + (spot.south + spot.west)[None, :], known).to(COMPUTE)
-        se = load_flat(logits, column + (spot.south + spot.east)[None, :], known).to(COMPUTE)
+        nw = load_flat(spot.nw, known).to(COMPUTE)
+        ne = load_flat(spot.ne, known).to(COMPUTE)
+        sw = load_flat(spot.sw, known).to(COMPUTE)
+        se = load_flat(spot.se, known).to(COMPUTE)
         x = spot.x[None, :]
         return lerp(lerp(nw, ne, x), lerp(sw, se, x), spot.y[None, :])

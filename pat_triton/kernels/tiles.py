@@ -9,35 +9,35 @@ from ..resize import Axis
 
 
 class Tile(NamedTuple):
-    """CLASSES: of a block of the column. VECTOR: pixels that lie side by side in a thread."""
+    """CLASSES: of a block of the column. VECTOR: pixels that lie side by side in a thread. OWN: the label's logit is
+    read, and its gradient written, by an address of its own."""
 
     CLASSES: int
     PIXELS: int
     num_warps: int
     VECTOR: int
+    OWN: bool = False
 
 
-# The longest block.
-BLOCK = 1024
+# Logits that a thread holds, and blocks of a column.
+ELEMENTS, BLOCKS = 80, 64
 
 
-def loss_tile(L: int, plain: bool, flat: bool, wide: bool, warp: int) -> Tile:
-    """The tile of the loss kernel for L classes: ``plain`` without adjustment, ``flat`` where an
-    image's pixels lie in one run, ``wide`` for fp64.
+def loss_tile(L: int, noisy: bool, flat: bool, dense: bool, wide: bool, warp: int) -> Tile:
+    """The tile of the loss kernel for L classes: ``noisy`` with variation, ``flat`` where an image's pixels lie in one
+    run, ``dense`` where logits are not resized, ``wide`` for fp64.
 
-    A column stays in registers, and each thread that has a part of it repeats a hundred instructions a pixel
-    for the whole. So it has as few threads as can hold it without spilling, and these lie in different warps:
-    the lanes of a warp are neighbouring pixels, four or two of each, whole sectors of memory. Chosen from
-    machine code (``python -m benchmarks roofline``).
+    A column stays in registers, and each thread that has a part of it repeats some sixty instructions a pixel for the
+    whole. So it has as few threads as can hold it, and these lie in different warps: the lanes of a warp are
+    neighbouring pixels, four or two of each, whole sectors of memory. A thread has one class of a block, which makes
+    the number of the class a constant; with noise four, which one Philox call serves.
     """
-    classes = max(4, triton.next_power_of_2(L))  # one Philox call serves four classes
-    elements = 128 >> wide + (classes > 256) + (not plain) + (not flat)  # of a thread
-    vector = 1 if wide or not flat else 4 if plain and classes <= 32 else 2
-    warps = min(max(64 // warp, classes * vector // elements), 8)
-    pixels = max(1, warps * warp * min(vector * classes, elements) // classes)
-    # What an adjustment adds is computed for every row of a block, those past the last class included.
-    block = BLOCK if plain else 4 * warps * warp * vector // pixels
-    return Tile(min(classes, block), pixels, warps, vector)
+    elements = ELEMENTS >> wide + noisy
+    vector = 1 if wide or not flat else 4 if 4 * L <= elements else 2
+    rows = min(triton.next_power_of_2(triton.cdiv(L * vector, elements)), 8)
+    warps = max(rows, 64 // warp)
+    each = 4 if noisy else triton.next_power_of_2(triton.cdiv(L, rows * BLOCKS))
+    return Tile(rows * each, warps * warp * vector // rows, warps, vector, dense and rows > 1 and not noisy)
 
 
 class UpsampleTile(NamedTuple):
@@ -65,6 +65,11 @@ def upsample_tile(L: int, columns: Axis, plain: bool, wide: bool) -> UpsampleTil
         classes = most // (2 if plain else 4)
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
     return UpsampleTile(classes, cells, crowd, BANDS=8, num_warps=4)
+
+
+def hardware(device: torch.device) -> bool:
+    """Whether it is an NVIDIA GPU."""
+    return device.type == "cuda" and not torch.version.hip
 
 
 def warp_size(device: torch.device) -> int:

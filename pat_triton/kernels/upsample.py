@@ -26,16 +26,21 @@ import triton.language as tl
 from .numbers import parameters
 from .pixel import (
     AdjustmentTables,
+    GradTerms,
     NoiseArguments,
-    Pull,
     adjust,
-    better,
+    argmax,
+    argmax_init,
+    argmax_update,
+    compared,
     entries,
+    exponent,
+    exponentials,
+    is_other,
     label,
-    settle,
-    slopes,
-    softmax,
-    worst,
+    less_margin,
+    loss_and_grad_terms,
+    uniform_scale,
 )
 from .resize import begin, lerp, load_flat, node, share, wide
 
@@ -45,12 +50,13 @@ def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
     seed, offset, strides, held, resize, part, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
+    COMPUTE: tl.constexpr, HARDWARE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
     BANDS: tl.constexpr,
 ):  # fmt: skip
     """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
     noise = NoiseArguments(seed, offset, tables)
+    scale = uniform_scale(tables, held.uniform, L, COMPUTE)
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
     rows, columns = resize.rows, resize.columns
     across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
@@ -89,7 +95,8 @@ def upsample_kernel(
             at = target + pixel_of(strides.target, b, y, x)
             own, is_class, ignored = label(at, inside, ignored_labels, L)
             z = tl.where(known, top + fy * rise, -float("inf"))
-            a = adjust(z, classes, tables, noise, b, y * columns.size + x, own, first, L, DISTRIBUTION, CLASSES)
+            a = adjust(z, classes, tables, scale, noise, b, y * columns.size + x, first, L, DISTRIBUTION, CLASSES)
+            other = is_other(classes.to(tl.float32)[:, None], compared(own, ignored, COMPUTE)[None, :])
             if pulls is None:
                 w = tl.load(tables.pointer + (first_weights + b) * L + own, mask=is_class, other=float("nan")).to(
                     COMPUTE
@@ -100,24 +107,31 @@ def upsample_kernel(
                 if grad_output is not None:
                     at = grad_output + pixel_of(strides.grad_output, b, y, x)
                     w *= tl.load(at, mask=inside, other=0.0)
-                term, pull = settle(softmax((a,), own, first, L), w, ignored, CURVE, of_curve)
+                label_a = less_margin(tl.sum(tl.where(other, 0.0, tl.where(known, a, 0.0)), 0), own, is_class, tables, L)
+                a = tl.where(other, a, -float("inf"))
+                e = exponent(tl.maximum(tl.max(a, 0), label_a), scale)
+                exps = tl.where(known, exponentials(a, e), 0.0)
+                term, terms = loss_and_grad_terms(
+                    label_a, e, tl.sum(exps, 0), w, ignored, scale, CURVE, of_curve, HARDWARE
+                )
                 if prediction is not None:
-                    best = better(worst(LANES, COMPUTE), z, classes, L)
+                    best = argmax(argmax_update(argmax_init(CLASSES, LANES, COMPUTE), z, classes))
                     at = prediction + pixel_of(strides.prediction, b, y, x)
-                    tl.store(at, best.label, mask=owned)
+                    tl.store(at, best, mask=owned)
                 if loss_map is not None:
                     at = loss_map + pixel_of(strides.loss_map, b, y, x)
                     tl.store(at, term, mask=owned)
                 loss += tl.where(owned, term, 0.0)
             else:
                 at = pulls + b * strides.pulls.image + y * columns.size + x
-                pull = Pull(
-                    tl.load(at, mask=inside, other=0.0),
+                e = exponent(tl.load(at, mask=inside, other=0.0), scale)
+                terms = GradTerms(
                     tl.load(at + strides.pulls.label, mask=inside, other=0.0),
                     tl.load(at + 2 * strides.pulls.label, mask=inside, other=0.0),
                 )
+                exps = exponentials(a, e)
             if gradient is not None:
-                g = tl.where(known, slopes(pull, a, classes, own, ignored, L), 0.0)
+                g = tl.where(known & other, exps * terms.rate[None, :], tl.where(known, terms.label[None, :], 0.0))
                 g_top = tl.where(known, g_top + (1 - fy) * g, 0.0)
                 g_bottom = tl.where(known, g_bottom + fy * g, 0.0)
         if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
@@ -149,8 +163,8 @@ def node_row(logits, strides, b, i, column, west, east, fx, known, COMPUTE: tl.c
     The row is added to the lanes first: otherwise the compiler keeps an address for every class and lane.
     """
     row = b * strides.image + i * strides.d0
-    z0 = load_flat(logits, (row + west)[None, :] + column, known)
-    z1 = load_flat(logits, (row + east)[None, :] + column, known)
+    z0 = load_flat(logits + ((row + west)[None, :] + column), known)
+    z1 = load_flat(logits + ((row + east)[None, :] + column), known)
     return lerp(z0.to(COMPUTE), z1.to(COMPUTE), fx[None, :])
 
 

@@ -1,10 +1,14 @@
 """Strided access without copies: a tensor as a pointer and its strides over a common pixel grid."""
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from ..resize import Resize
 
 
 class Strides(NamedTuple):
@@ -42,6 +46,31 @@ def strides_over_pixels(
     return (n0, n1, n2), made
 
 
+# What 32-bit numbers and offsets must be less than.
+LIMIT = 1 << 31
+
+
+def index_dtype(tensors: Iterable[Tensor | None], past: int, how: Resize | None = None) -> tl.dtype:
+    """Of the numbers of pixels, and of offsets inside an image of any of the tensors, (B, [L,] *spatial).
+
+    past: so many classes or pixels after the last may be named, though not read. how: what the numbers of a resize
+    come to is less than four times a source length times a size.
+    """
+    given = [t for t in tensors if t is not None]
+    reach = [sum(n * d for n, d in zip(t.shape[1:], t.stride()[1:], strict=True)) + past * t.stride(1) for t in given]
+    reach += [math.prod(t.shape[2:]) + past for t in given]
+    reach += [4 * (axis.source + 2) * (axis.size + 2) for axis in how or ()]
+    return tl.int32 if max(reach) < LIMIT else tl.int64
+
+
+@triton.jit
+def pixels_at(pointer, strides, shape, b, pixel):
+    """[PIXELS] pointers to pixels of image b. Their offsets inside the image have the dtype of ``pixel``."""
+    d0 = pixel // (shape[1] * shape[2])
+    d1 = pixel // shape[2] % shape[1]
+    return pointer + b * strides.image + (d0 * strides.d0 + d1 * strides.d1 + pixel % shape[2] * strides.d2)
+
+
 @triton.jit
 def offsets(strides, shape, b, pixel):
     """[PIXELS] int64 offsets of the pixels of image b."""
@@ -51,16 +80,8 @@ def offsets(strides, shape, b, pixel):
 
 
 @triton.jit
-def rows(strides, classes):
-    """[CLASSES, 1] int64 offsets of the classes."""
-    # Otherwise the compiler multiplies a signed by an unsigned number, which takes five instructions for one.
-    tl.assume(strides.label >= 0)
-    return classes.to(tl.int64)[:, None] * strides.label
-
-
-@triton.jit
-def tile(shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None):
-    """This program's image and pixels: (b, pixel [PIXELS], inside [PIXELS]), indices int64.
+def tile(shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None, INDEX: tl.constexpr = tl.int64):
+    """This program's image and pixels: (b int64, pixel [PIXELS] INDEX, inside [PIXELS]).
 
     One image a tile: a tile that straddled two images would lose the wide loads. VECTOR: at most so many
     neighbours go to one thread.
@@ -68,7 +89,7 @@ def tile(shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None):
     pixels = shape[0] * shape[1] * shape[2]
     tiles = tl.cdiv(pixels, PIXELS)
     b = (tl.program_id(0) // tiles).to(tl.int64)
-    pixel = (tl.program_id(0) % tiles).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    pixel = (tl.program_id(0) % tiles).to(INDEX) * PIXELS + tl.arange(0, PIXELS)
     if VECTOR is not None:
         pixel = tl.max_contiguous(pixel, VECTOR)
     return b, pixel, pixel < pixels
