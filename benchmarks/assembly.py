@@ -6,14 +6,28 @@ from pathlib import PurePath
 
 
 @dataclasses.dataclass(frozen=True)
+class Issue:
+    """What NVIDIA's compiler tells the scheduler. stall: cycles until the warp's next instruction may start.
+    waits: scoreboards that must be clear before this one does. result, operands: the scoreboard that it holds
+    until its result is there, until its operands are read."""
+
+    stall: int
+    waits: tuple[int, ...]
+    result: int | None
+    operands: int | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Instruction:
     """goes: the label that it jumps to or calls. falls: whether the next instruction may follow it.
-    line: (file, line) of the kernel's source, innermost of what was inlined, as far as the compiler kept it."""
+    line: (file, line) of the kernel's source, innermost of what was inlined, as far as the compiler kept it.
+    issue: where the listing has the encoding."""
 
     op: str
     goes: str | None
     falls: bool
     line: tuple[str, int]
+    issue: Issue | None = None
 
     @property
     def calls(self) -> bool:
@@ -37,7 +51,7 @@ Listing = tuple[list[Instruction], dict[str, int]]
 
 
 def nvidia(sass: str) -> Listing:
-    """Instructions, and the index of the one after each label, of ``nvdisasm -g``."""
+    """Instructions, and the index of the one after each label, of ``nvdisasm -g``; with ``-hex`` what each issues."""
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
     line = ("", 0)
@@ -53,7 +67,22 @@ def nvidia(sass: str) -> Listing:
             always = not condition and not re.match(r"\s+!?U?P\d", rest)
             leaves = always and op.startswith(("BRA", "CALL", "EXIT", "RET")) and not made.calls
             instructions.append(dataclasses.replace(made, falls=not leaves))
+        elif found := re.match(r"\s+/\* 0x([0-9a-f]{16}) \*/$", text):
+            instructions[-1] = dataclasses.replace(instructions[-1], issue=_issue(int(found[1], 16)))
     return instructions, labels
+
+
+def _issue(high: int) -> Issue:
+    """Of the upper half of an encoding, as the architectures from Volta on have it: 4 bits stall, one of yielding,
+    3 a scoreboard (7: none), 6 what it waits for."""
+    control = high >> 41
+    result, operands, waits = control >> 5 & 7, control >> 8 & 7, control >> 11
+    return Issue(
+        control & 15,
+        tuple(board for board in range(6) if waits >> board & 1),
+        result if result < 6 else None,
+        operands if operands < 6 else None,
+    )
 
 
 def amd(amdgcn: str) -> Listing:

@@ -1,4 +1,4 @@
-"""What a launch has to move, and how long an H200 would take for it: a prediction, nothing here is measured."""
+"""What a launch has to move, and the GPU that times are predicted for."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,23 +6,21 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Gpu:
-    """bandwidth: bytes a second that a copy is assumed to reach; nominal: those of the data sheet.
-    issue: warp instructions that a multiprocessor starts in a cycle, at best. clock: cycles a second."""
+    """bandwidth: bytes a second, read and written, of a copy; nominal: those of the data sheet. schedulers: of a
+    multiprocessor, each of which starts an instruction of a warp in a cycle at best. clock: cycles a second,
+    under load."""
 
     name: str
     target: str
     bandwidth: float
     nominal: float
     multiprocessors: int
-    issue: int
+    schedulers: int
     clock: float
 
-    def seconds(self, bytes_moved: float, warp_instructions: float) -> tuple[float, float]:
-        """By bytes and by instructions, each as if alone: pipes slower than issue (exp, fp64) are not modelled."""
-        return bytes_moved / self.bandwidth, warp_instructions / (self.multiprocessors * self.issue * self.clock)
 
-
-H200 = Gpu("H200", "sm_90", bandwidth=4.0e12, nominal=4.8e12, multiprocessors=132, issue=4, clock=1.755e9)
+# Bandwidth and clock as measured, on 2026-11-26.
+H200 = Gpu("H200", "sm_90", bandwidth=4.13e12, nominal=4.8e12, multiprocessors=132, schedulers=4, clock=1.97e9)
 
 
 @dataclasses.dataclass(frozen=True)

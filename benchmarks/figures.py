@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from . import bounds
+from . import bounds, kernel_time
 from .bounds import H200, Bytes
 from .machine_code import Code
+from .memory import Moved
 from .targets import TARGETS
 
 # The kernels' arguments that grow with the pixels; what arrives in backward may be a scalar.
@@ -27,8 +28,8 @@ def plan(code: Code) -> str | None:
 
 
 def figures(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Of a launch on these tensors. Bytes and instructions are those of a label's pixel, instructions those
-    of a warp (64 lanes on AMD, 32 else); ms are predictions."""
+    """Of a launch on these tensors. Bytes are those of a label's pixel, instructions those of a thread for each of
+    its logits."""
     pixels, area = labels.numel(), labels[0].numel() // logits[0, 0].numel()
     moved, cached, sectors = _bytes(code, area)
     part = plan(code)
@@ -37,8 +38,9 @@ def figures(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str
     said = bounds.model(least, code.tile)
     wide, narrowest = _widths(code)
     instructions = None
-    if code.executed is not None:
-        instructions = code.executed * code.tile["num_warps"] * code.programs / pixels
+    if code.work is not None:
+        threads = code.programs * code.tile["num_warps"] * TARGETS[target].lanes
+        instructions = code.work.executed * threads / (pixels * logits.shape[1])
     made = {
         "kernel": code.kernel,
         "plan": part,
@@ -58,10 +60,10 @@ def figures(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str
         "sector_bytes_per_pixel": sectors,
         "wide_share": wide,
         "narrowest_bits": narrowest,
-        "instructions_per_pixel": instructions,
+        "instructions_per_logit": instructions,
     }
-    if target == H200.target and instructions is not None:
-        made |= _prediction(moved.total * pixels, least.total * pixels, instructions * pixels)
+    if target == H200.target:
+        made |= _prediction(code, least.total * pixels)
     return {key: _rounded(value) for key, value in made.items()}
 
 
@@ -72,16 +74,21 @@ def _bytes(code: Code, area: int) -> tuple[Bytes, float, float]:
     kinds = dict.fromkeys(("logits", "gradient", "labels", "vectors"), 0.0)
     cached = sectors = again = 0.0
     for m in code.moved:
-        kind = KINDS.get(m.argument)
-        is_scalar = kind == "vectors" and m.distinct == m.itemsize
-        if kind is None or is_scalar or m.distinct is None or m.sectors is None:
+        if not _grows(m) or m.distinct is None or m.sectors is None:
             cached += m.asked / pixels
             continue
+        kind = KINDS[m.argument]
         kinds[kind] += m.distinct / pixels
         sectors += m.sectors / pixels
         if kind == "logits":
             again = (m.asked - m.distinct) / pixels
     return Bytes(**kinds, again=again), cached, sectors
+
+
+def _grows(m: Moved) -> bool:
+    """With the pixels: no table, and no scalar."""
+    kind = KINDS.get(m.argument)
+    return kind is not None and not (kind == "vectors" and m.distinct == m.itemsize)
 
 
 def _widths(code: Code) -> tuple[float, int]:
@@ -94,17 +101,13 @@ def _widths(code: Code) -> tuple[float, int]:
     return sum(b * n for b, n in widths if b >= 128) / sum(b * n for b, n in widths), min(b for b, _ in widths)
 
 
-def _prediction(moved: float, least: float, instructions: float) -> dict[str, Any]:
-    by_bytes, by_issue = H200.seconds(moved, instructions)
-    at_best, _ = H200.seconds(least, 0)
-    longest = max(by_bytes, by_issue)
-    return {
-        "predicted_bytes_ms": by_bytes * 1e3,
-        "predicted_issue_ms": by_issue * 1e3,
-        "predicted_ms": longest * 1e3,
-        "predicted_bound": "bytes" if by_bytes >= by_issue else "issue",
-        "predicted_share_of_floor": at_best / longest,
-    }
+def _prediction(code: Code, least: float) -> dict[str, Any]:
+    """least: bytes of the floor."""
+    launch = kernel_time.demand(code, sum(m.sectors or 0 for m in code.moved if _grows(m)))
+    if launch is None:
+        return {}
+    seconds = kernel_time.seconds(launch)
+    return {"predicted_us": seconds * 1e6, "predicted_share_of_copy": least / H200.bandwidth / seconds}
 
 
 def _rounded(value: Any) -> Any:

@@ -24,13 +24,14 @@ from pat_triton.call import forget
 from pat_triton.kernels import tiles
 from pat_triton.kernels.launch import Launch
 
-from . import assembly
+from . import assembly, work
 from .assembly import Listing
 from .flow import frequencies
 from .ir_text import column_threads
 from .memory import Moved, moved
 from .targets import TARGETS
 from .ttgir import Evaluation, Pointer
+from .work import Work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Code:
 
     tile: the integers that were compiled in, and num_warps. programs: of the launch. registers: a thread.
     spills: accesses to local memory. shared: bytes a block. resident: warps of a multiprocessor, or waves
-    of a SIMD, that run at once. column_threads: that share a column of classes. executed: instructions that a
-    thread executes, None where the machine's loops are not the IR's. moved: by a program inside an image.
+    of a SIMD, that run at once. column_threads: that share a column of classes. work: of a warp, None where the
+    machine's loops are not the IR's. moved: by a program inside an image.
     """
 
     kernel: str
@@ -51,7 +52,7 @@ class Code:
     shared: int
     resident: int
     column_threads: int | None
-    executed: float | None
+    work: Work | None
     moved: list[Moved]
 
 
@@ -115,7 +116,7 @@ def _read(target: str, kernel: Any, compiled: Any, args: tuple[Any, ...], progra
         shared=compiled.metadata.shared,
         resident=TARGETS[target].resident(options["num_warps"], registers, compiled.metadata.shared, scalars),
         column_threads=column_threads(compiled.asm["ttgir"]),
-        executed=None if runs is None else sum(runs),
+        work=None if runs is None else work.of(instructions, runs),
         moved=moved(evaluation.accesses, instructions, runs or [1.0] * len(instructions)),
     )
 
@@ -145,7 +146,7 @@ def _disassembled(cubin: bytes) -> tuple[Listing, int, int, int]:
         file.write(cubin)
         file.flush()
         usage = _output(tools / "cuobjdump", "--dump-resource-usage", file.name)
-        listing = assembly.nvidia(_output(tools / "nvdisasm", "-c", "-g", file.name))
+        listing = assembly.nvidia(_output(tools / "nvdisasm", "-c", "-g", "-hex", file.name))
     spills = sum(x.op.startswith(("LDL", "STL")) for x in listing[0])
     return listing, int(re.findall(r"REG:(\d+)", usage)[0]), 0, spills
 

@@ -1,6 +1,6 @@
 """Pictures of records: SVG, without a background, in colours that stand out from white and from black."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,22 @@ def draw_growth(path: Path, curves: Sequence[Growth]) -> None:
         panels[0].set(ylabel="ms, loss + gradient")
         _decades(panels[0].yaxis)
         finish(figure, path, place(curves[0].records[0]), panels)
+
+
+def draw_predictions(path: Path, heading: str, points: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Predicted over measured microseconds, a colour a case, and the line where they agree."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6, 6), layout="constrained")
+        panel = figure.subplots()
+        for number, (name, pairs) in enumerate(points.items()):
+            measured, predicted = zip(*pairs, strict=True)
+            panel.plot(measured, predicted, "o", markersize=4, color=f"C{number}", label=name)
+        ends = [end(time for pairs in points.values() for pair in pairs for time in pair) for end in (min, max)]
+        panel.plot(ends, ends, color=GREY, linewidth=1)
+        panel.set(xscale="log", yscale="log", xlabel="measured, microseconds", ylabel="predicted", aspect="equal")
+        for axis in (panel.xaxis, panel.yaxis):
+            _decades(axis)
+        finish(figure, path, heading, (panel,))
 
 
 def _decades(axis: Axis) -> None:

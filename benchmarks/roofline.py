@@ -19,9 +19,14 @@ from rich.progress import track
 from rich.table import Table
 
 from .bounds import H200
-from .record import add_save, refuse_taken
-from .sizes import CLASSES, DTYPES, HEIGHT, IMAGES, WIDTH
+from .kernels import Kernels
+from .record import add_save, read, refuse_taken
+from .sizes import CLASSES, DTYPES, HEIGHT, IMAGES, RATIO, WIDTH
 from .targets import TARGETS
+
+# What was measured of some of the configurations, by an earlier commit's code.
+MEASURED = Path(__file__).parent / "results/cuda-kernels.json"
+LOSSES = {"none": "PATLoss", "margin": "LDAMLoss", "variation": "BLVLoss"}
 
 TABLE_WIDTH = 136  # columns of text, where the terminal has fewer
 
@@ -84,60 +89,94 @@ def markdown(file: Path) -> str:
     """The H200's rows of a record, one pass in bf16 and fp32, as the README shows them."""
     saved = json.loads(file.read_text())
     gpu, (images, _, height, width) = saved["prediction"], saved["shape"]
+    kernels = read(MEASURED, Kernels)
     lines = [
         f"Predicted for an {gpu['name']}, not measured: {images} images of {height}x{width}, loss + gradient in one "
-        f"pass, code for {gpu['target']} by Triton {saved['triton']}, {saved['date']}; {gpu['bandwidth'] / 1e12:g} "
-        f"TB/s, {gpu['multiprocessors']} x {gpu['issue']} instructions a cycle of {gpu['clock'] / 1e9:g} GHz:",
+        f"pass, code for {gpu['target']} by Triton {saved['triton']}, {saved['date']}. ms; in brackets, measured of "
+        f"PAT, LDAM and BLV at {kernels.commit}; copy: the share that a copy of the floor's bytes would take, at "
+        f"{gpu['bandwidth'] / 1e12:g} TB/s; instr: a thread's, for each of its logits; warps: resident, of 64; regs:",
         "",
-        "| classes | | bf16: ms by bytes, instructions | floor / ms | fp32: ms by bytes, instructions | floor / ms |",
-        "|---|---|---|---|---|---|",
+        "| classes | | bf16: ms | copy | instr | warps | regs | fp32: ms | copy | instr | warps | regs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    times = measured(kernels)
     pairs: dict[tuple[int, str], dict[str, str]] = {}
     for row in saved["rows"]:
         if (row["target"], row["plan"]) == (gpu["target"], "one_pass") and row["dtype"] in ("bf16", "fp32"):
             unusual = [row[key] for key, usual in (("layout", "nchw"), ("adjustment", "none")) if row[key] != usual]
-            ms = f"{row['predicted_bytes_ms']:.2f}, {row['predicted_issue_ms']:.2f}"
             cells = pairs.setdefault((row["classes"], " ".join(unusual)), {})
-            cells[row["dtype"]] = f"{ms} | {row['predicted_share_of_floor']:.0%}"
+            cells[row["dtype"]] = " | ".join(
+                (
+                    _ms(row, times),
+                    f"{row['predicted_share_of_copy']:.0%}",
+                    f"{row['instructions_per_logit']:.1f}",
+                    str(row["resident_warps"]),
+                    _registers(row),
+                )
+            )
     lines += [f"| {L} | {what} | {cells['bf16']} | {cells['fp32']} |" for (L, what), cells in pairs.items()]
     return "\n".join(lines) + "\n"
 
 
+Key = tuple[str, tuple[int, ...], tuple[int, ...], str]
+
+
+def measured(kernels: Kernels) -> dict[Key, float]:
+    """Milliseconds of the longest launch, by loss, shape of the labels, of the logits, and dtype."""
+    return {(call.loss, call.shape, call.source, call.dtype): call.longest / 1e3 for call in kernels.calls}
+
+
+def _ms(row: dict[str, Any], times: dict[Key, float]) -> str:
+    """Predicted, and in brackets measured where it was."""
+    if "predicted_us" not in row:
+        return ""
+    size = {"nchw": (HEIGHT, WIDTH), "quarter": (HEIGHT // RATIO, WIDTH // RATIO)}.get(row["layout"], ())
+    time = times.get((LOSSES[row["adjustment"]], (IMAGES, row["classes"], HEIGHT, WIDTH), size, row["dtype"]))
+    known = row["plan"] == "one_pass" and time is not None
+    return f"{row['predicted_us'] / 1e3:.2f}" + (f" ({time:.2f})" if known else "")
+
+
+def _registers(row: dict[str, Any]) -> str:
+    return f"{row['registers']}+{row['spills']}" if row["spills"] else str(row["registers"])
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
+    kernels = read(MEASURED, Kernels)
+    times = measured(kernels)
     made = Table(
         title=f"{IMAGES} images of {HEIGHT} x {WIDTH}, Triton {version('triton')}",
         caption="tile: classes x pixels / warps (resized: cells x outputs of each x rows of nodes); regs: registers + "
         "spills; warps: resident, of the most; share: threads that share a column; bytes: to and from memory, a pixel; "
-        "sectors: of 32 bytes that a program touches, of its bytes; 128: share of 128-bit accesses; instr: of a warp, "
-        f"a pixel. Predicted for an {H200.name}, not measured: ms by bytes at {H200.bandwidth / 1e12} TB/s, ms by "
-        "instructions, and the floor's share of the longer.",
+        "sectors: of 32 bytes that a program touches, of its bytes; 128: share of 128-bit accesses; instr: a thread's, "
+        f"for each of its logits. Predicted for an {H200.name}: ms (in brackets, measured of PAT, LDAM and BLV at "
+        f"{kernels.commit}) and, copy, the share that one of the floor's bytes takes at {H200.bandwidth / 1e12} TB/s.",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
     made.add_column("", no_wrap=True)
     made.add_column("tile", no_wrap=True)
-    for column in ("regs", "warps", "share", "bytes", "sectors", "128", "instr", "bytes ms", "instr ms", "floor"):
+    for column in ("regs", "warps", "share", "bytes", "sectors", "128", "instr", "ms", "copy"):
         made.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        made.add_row(*_cells(row, targets=len({row["target"] for row in rows}) > 1))
+        made.add_row(*_cells(row, times, targets=len({row["target"] for row in rows}) > 1))
     return made
 
 
-def _cells(row: dict[str, Any], targets: bool) -> list[str]:
+def _cells(row: dict[str, Any], times: dict[Key, float], targets: bool) -> list[str]:
     unusual = [row[key] for key, usual in (("adjustment", "none"), ("layout", "nchw")) if row[key] != usual]
-    tile, instructions, share = row["tile"], row["instructions_per_pixel"], row.get("predicted_share_of_floor")
+    tile, instructions, share = row["tile"], row["instructions_per_logit"], row.get("predicted_share_of_copy")
     pixels = tile.get("PIXELS") or f"{tile['CELLS']}x{tile['CROWD']}x{tile['BANDS']}"
     return [
         " ".join([row["target"]] * targets + [str(row["classes"]), row["dtype"], row["plan"], *unusual]),
         f"{tile['CLASSES']}x{pixels}/{tile['num_warps']}",
-        f"{row['registers']}+{row['spills']}" if row["spills"] else str(row["registers"]),
+        _registers(row),
         f"{row['resident_warps']}/{row['most_warps']}",
         str(row["column_threads"]),
         _short(row["bytes_per_pixel"]),
         f"{row['sector_bytes_per_pixel'] / row['bytes_per_pixel']:.2f}",
         f"{row['wide_share']:.0%}",
         "?" if instructions is None else _short(instructions),
-        *(f"{row[key]:.2f}" if key in row else "" for key in ("predicted_bytes_ms", "predicted_issue_ms")),
+        _ms(row, times),
         "" if share is None else f"{share:.0%}",
     ]
 

@@ -140,7 +140,14 @@ def test_bytes_are_the_floor(codes):
 
 
 def test_loops_are_understood(codes):
-    assert all(c["instructions_per_pixel"] for c in roofline(codes))
+    assert all(c["instructions_per_logit"] for c in roofline(codes))
+
+
+def test_the_h200s_launches_have_a_time(codes):
+    """Of sm_90, where the machine code says what waits for what; never less than a copy of the floor's bytes takes."""
+    for c in roofline(codes):
+        assert ("predicted_us" in c) == (c["target"] == "sm_90"), c
+        assert 0 < c.get("predicted_share_of_copy", 0.5) < 1, c
 
 
 @pinned

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import assembly
-from benchmarks.bounds import H200, floor, model
+from benchmarks.bounds import floor, model
 from benchmarks.flow import frequencies
 from benchmarks.ir_text import column_threads
 from benchmarks.memory import moved
@@ -182,8 +182,3 @@ def test_the_committed_bytes_are_the_models():
     for row in json.loads(RESULTS.read_text())["rows"]:
         for what in ("", "again_"):
             assert row[f"{what}bytes_per_pixel"] == pytest.approx(row[f"model_{what}bytes_per_pixel"], abs=2e-4), row
-
-
-def test_time_is_the_longer_of_two():
-    by_bytes, by_issue = H200.seconds(4e12, 132 * 4 * 1.755e9 * 2)
-    assert (by_bytes, by_issue) == pytest.approx((1, 2))
