@@ -1,8 +1,8 @@
 """Fits ``kernel_time`` to measured tiles: ``python -m benchmarks.fit_kernel_time``.
 
 The record has what each tile demands, by the code of its commit, and what a pass took: its launches, and the sum of
-their partial sums. The fit, what it predicts and the picture are made anew; the coefficients in use are in
-``kernel_time``.
+their partial sums. Whole calls, with the table's tiles, are predicted beside them and not fitted. The fit, what it
+predicts and the picture are made anew; the coefficients in use are in ``kernel_time``.
 """
 
 import json
@@ -37,6 +37,20 @@ class Timed:
 
 
 @dataclass(frozen=True)
+class Called:
+    """A call, loss and gradient. measured, predicted: microseconds of its longest launch, the latter by the fit to
+    all tiles."""
+
+    loss: str
+    shape: tuple[int, ...]
+    source: tuple[int, ...]
+    dtype: str
+    launches: tuple[Demand, ...]
+    measured: float
+    predicted: float
+
+
+@dataclass(frozen=True)
 class Fit:
     """device and commit: of the measurements, and triton whose code was measured and read."""
 
@@ -45,6 +59,7 @@ class Fit:
     triton: str
     coefficients: Coefficients
     rows: tuple[Timed, ...]
+    calls: tuple[Called, ...]
 
 
 def main() -> None:
@@ -52,13 +67,15 @@ def main() -> None:
     RECORD.write_text(text(made))
     draw(made)
     print(made.coefficients)
-    print(summary(made.rows))
+    print(summary(made))
 
 
 def refitted(kept: Fit) -> Fit:
     without = {name: fit([row for row in kept.rows if row.name != name]) for name in cases(kept.rows)}
     rows = tuple(replace(row, predicted=round(predicted(row, without[row.name]), 1)) for row in kept.rows)
-    return replace(kept, coefficients=fit(kept.rows), rows=rows)
+    made = fit(kept.rows)
+    calls = tuple(replace(call, predicted=round(longest(call, made), 1)) for call in kept.calls)
+    return replace(kept, coefficients=made, rows=rows, calls=calls)
 
 
 def cases(rows: Sequence[Timed]) -> list[str]:
@@ -76,7 +93,11 @@ def predicted(row: Timed, by: Coefficients) -> float:
     return 1e6 * sum(kernel_time.seconds(launch, by) for launch in row.launches)
 
 
-def error(row: Timed) -> float:
+def longest(call: Called, by: Coefficients) -> float:
+    return 1e6 * max(kernel_time.seconds(launch, by) for launch in call.launches)
+
+
+def error(row: Timed | Called) -> float:
     return row.predicted / row.measured - 1
 
 
@@ -116,21 +137,22 @@ def _least(
     return at
 
 
-def summary(rows: Sequence[Timed]) -> str:
-    """Relative errors of the tiles near the best, a line a case."""
-    lines = []
-    for name in [*cases(rows), ""]:
-        found = [error(row) for row in near(rows) if name in ("", row.name)]
-        worst = max(found, key=abs)
-        lines.append(f"{name or 'all'}: {len(found)} tiles, median {np.median(np.abs(found)):.1%}, worst {worst:+.1%}")
-    return "\n".join(lines)
+def summary(made: Fit) -> str:
+    """Relative errors of the tiles near the best, a line a case, and of the calls."""
+    tiles = near(made.rows)
+    errors = {name: [error(row) for row in tiles if row.name == name] for name in cases(made.rows)}
+    errors |= {"all tiles": [error(row) for row in tiles], "calls": [error(call) for call in made.calls]}
+    return "\n".join(
+        f"{name}: {len(found)}, median {np.median(np.abs(found)):.1%}, worst {max(found, key=abs):+.1%}"
+        for name, found in errors.items()
+    )
 
 
 def text(made: Fit) -> str:
     """JSON with a line a row."""
     head = asdict(made)
-    rows = ",\n".join("  " + json.dumps(row) for row in head.pop("rows"))
-    return json.dumps(head, indent=1)[:-2] + f',\n "rows": [\n{rows}\n ]\n}}\n'
+    lists = {name: ",\n".join("  " + json.dumps(row) for row in head.pop(name)) for name in ("rows", "calls")}
+    return json.dumps(head, indent=1)[:-2] + "".join(f',\n "{k}": [\n{v}\n ]' for k, v in lists.items()) + "\n}\n"
 
 
 def draw(made: Fit) -> None:

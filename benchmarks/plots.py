@@ -74,7 +74,7 @@ def draw_growth(path: Path, curves: Sequence[Growth]) -> None:
 def draw_predictions(path: Path, heading: str, points: Mapping[str, Sequence[tuple[float, float]]]) -> None:
     """Predicted over measured microseconds, a colour a case, and the line where they agree."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6, 6), layout="constrained")
+        figure = Figure(figsize=(8, 7.5), layout="constrained")
         panel = figure.subplots()
         for number, (name, pairs) in enumerate(points.items()):
             measured, predicted = zip(*pairs, strict=True)

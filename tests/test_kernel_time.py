@@ -43,6 +43,17 @@ def test_each_case_is_predicted_by_the_others():
     assert np.median([abs(error(row)) for row in near(RECORD.rows)]) <= 0.06
 
 
+def test_calls_that_were_not_fitted_are_predicted():
+    """Forty of that commit, with the table's tiles: five losses, dense and resized, in both dtypes."""
+    measured = json.loads((RESULTS / "cuda-kernels-e3979f9.json").read_text())["calls"]
+    large = [(c["loss"], c["shape"], c["source"], c["dtype"], c["longest"]) for c in measured if c["shape"][2] > 128]
+    calls = [(c.loss, list(c.shape), list(c.source), c.dtype, c.measured) for c in RECORD.calls]
+    assert calls == large
+    errors = [abs(error(call)) for call in RECORD.calls]
+    assert np.median(errors) <= 0.1
+    assert max(errors) <= 0.25
+
+
 def test_the_record_is_the_fit_to_the_measured_tiles():
     head, *lines = map(json.loads, (RESULTS / "cuda-tiles.jsonl").read_text().splitlines())
     assert (RECORD.device, RECORD.commit, RECORD.triton) == (
@@ -54,7 +65,9 @@ def test_the_record_is_the_fit_to_the_measured_tiles():
     assert rows == [(line["name"], line["tile"], line["microseconds"]) for line in lines]
     made = fit_kernel_time.refitted(RECORD)
     assert dataclasses.astuple(made.coefficients) == pytest.approx(dataclasses.astuple(RECORD.coefficients), rel=1e-3)
-    assert [r.predicted for r in made.rows] == pytest.approx([r.predicted for r in RECORD.rows], rel=1e-3)
+    for kind in ("rows", "calls"):
+        kept, again = ([row.predicted for row in getattr(record, kind)] for record in (RECORD, made))
+        assert again == pytest.approx(kept, rel=1e-3)
     assert RECORD.coefficients == FITTED
 
 
