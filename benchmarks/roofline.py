@@ -24,7 +24,7 @@ from .record import add_save, read, refuse_taken
 from .sizes import CLASSES, DTYPES, HEIGHT, IMAGES, RATIO, WIDTH
 from .targets import TARGETS
 
-# What was measured of some of the configurations, by an earlier commit's code.
+# What was measured of some of the configurations, by an earlier commit's code and another Triton.
 MEASURED = Path(__file__).parent / "results/cuda-kernels.json"
 LOSSES = {"none": "PATLoss", "margin": "LDAMLoss", "variation": "BLVLoss"}
 
@@ -93,8 +93,9 @@ def markdown(file: Path) -> str:
     lines = [
         f"Predicted for an {gpu['name']}, not measured: {images} images of {height}x{width}, loss + gradient in one "
         f"pass, code for {gpu['target']} by Triton {saved['triton']}, {saved['date']}. ms; in brackets, measured of "
-        f"PAT, LDAM and BLV at {kernels.commit}; copy: the share that a copy of the floor's bytes would take, at "
-        f"{gpu['bandwidth'] / 1e12:g} TB/s; instr: a thread's, for each of its logits; warps: resident, of 64; regs:",
+        f"PAT, LDAM and BLV at {kernels.commit} with Triton {kernels.machine.triton}; copy: the share that one of the "
+        f"floor's bytes would take, at {gpu['bandwidth'] / 1e12:g} TB/s; instr: a thread's, for each of its logits; "
+        "warps: resident, of 64; regs: registers of a thread, and spills:",
         "",
         "| classes | | bf16: ms | copy | instr | warps | regs | fp32: ms | copy | instr | warps | regs |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
