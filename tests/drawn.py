@@ -180,6 +180,7 @@ class Case:
                 patch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(n, 32 // n, 2, 32 // n, 1))
                 for name in ("HISTOGRAM_PIXELS", "CLASS_SUMS_PIXELS", "RESCALE_ELEMENTS", "TOTAL_PARTIALS"):
                     patch.setattr(tiles, name, 8 * n)
+                patch.setattr(tiles, "HISTOGRAM_LABELS", 0)
                 patch.setattr("pat_triton.eager.source.CPU_CHUNK", 16 * n)
                 patch.setattr("pat_triton.eager.count.CPU_LABELS", n)
             forget()

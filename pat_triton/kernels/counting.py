@@ -12,7 +12,7 @@ from ..description import Description
 from ..inputs import Ignored
 from ..numbers import NumberPairs, Pair
 from . import tiles
-from .histogram import histogram_kernel
+from .histogram import histogram_kernel, plain_histogram_kernel
 from .launch import Launch
 from .passes import Layout, Pass, programs
 from .pixel import hidden
@@ -32,9 +32,24 @@ class Histogram:
         self.shape = len(target), classes + 1
         self.integers = torch.empty(0, dtype=torch.int64, device=target.device)  # what others are made like, fast
         grid, (strides,) = strides_over_pixels(target, rank=target.ndim - 1)
+        assert strides is not None
+        flat = grid[1:] == (1, 1)
+        tile = tiles.histogram_tile(classes, target.numel(), flat, tiles.warp_size(target.device))
+        if tile is None:
+            self.launch = Launch(
+                plain_histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid,
+                hidden(ignored),
+                L=classes, BINS=triton.next_power_of_2(classes + 2), PIXELS=tiles.HISTOGRAM_PIXELS,
+            )  # fmt: skip
+            return
+        words = not any(n % 4 for n in (grid[0], strides.image, target.data_ptr()))
+        packed = words and strides.d0 == target.itemsize == 1
+        bits = (classes + 1 - packed).bit_length()
+        held = torch.iinfo(target.dtype)
+        ignored = tuple(i for i in ignored if held.min <= i <= held.max)
         self.launch = Launch(
-            histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid, hidden(ignored),
-            L=classes, BINS=triton.next_power_of_2(classes + 2), PIXELS=tiles.HISTOGRAM_PIXELS,
+            histogram_kernel, programs(target, 32 * tile.LANES), target.device, strides, grid[0], hidden(ignored),
+            L=classes, PACKED=packed, BITS=bits, **tile._asdict(),
         )  # fmt: skip
 
     def __call__(self, target: Tensor) -> Tensor:

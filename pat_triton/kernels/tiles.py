@@ -84,7 +84,34 @@ CONFUSION_BINS = 4096
 # Classes and pixels of a block of the sums by class.
 CLASS_SUMS_CLASSES, CLASS_SUMS_PIXELS = 8, 1024
 
-# Labels counted by one program of the histogram, partial sums added at a time, and elements rescaled at a time.
+
+class HistogramTile(NamedTuple):
+    """BINS: classes counted at a time. LANES: of a program, 32 labels each."""
+
+    BINS: int
+    LANES: int
+    num_warps: int
+
+
+# Fewer labels are counted label by label: about one for each thread of a large GPU.
+HISTOGRAM_LABELS = 1 << 18
+
+
+def histogram_tile(L: int, labels: int, flat: bool, warp: int) -> HistogramTile | None:
+    """The tile of the histogram kernel; ``flat`` where an image's pixels are equally far apart.
+
+    None where labels are better counted one by one: where they are few, where most of the work is to find them, and
+    where a byte cannot tell apart the classes, wrong and ignored labels.
+
+    One warp: several would add up their counts in shared memory. More words a thread take more registers, fewer take
+    more sums over a warp.
+    """
+    if L > 254 or labels < HISTOGRAM_LABELS or not flat:
+        return None
+    return HistogramTile(BINS=min(32, triton.next_power_of_2(L + 1)), LANES=4 * warp, num_warps=1)
+
+
+# Labels counted one by one by a program, partial sums added at a time, and elements rescaled at a time.
 HISTOGRAM_PIXELS = 4096
 TOTAL_PARTIALS = 8192
 RESCALE_ELEMENTS = 2048
