@@ -61,6 +61,30 @@ def test_layouts(dtype, layout):
     assert torch.equal(found, truth)
 
 
+def test_bytes_are_read_in_words_where_all_words_are_aligned():
+    """Elsewhere a GPU would fail."""
+    y, start = torch.zeros(2, 2, 32, dtype=torch.uint8, device=GPU), torch.zeros(200, dtype=torch.uint8, device=GPU)
+    for target, packed in (
+        (y, True),
+        (y[:, :1], True),
+        (y[:, :1, :20], True),
+        (y.long(), False),
+        (y[:, :1, :21], False),  # an image ends in a word
+        (start[:132].view(2, 66)[:, :64], False),  # the second begins in one
+        (start[1:129].view(2, 64), False),  # the first does
+        (start[4:132].view(2, 64), True),
+        (start[:128].view(2, 64)[:, ::2], False),
+    ):
+        launch = backend.planned_histogram(target, 19, (255,)).launch
+        assert launch.constants["PACKED"] == packed, (target.shape, target.stride(), target.storage_offset())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_labels_apart(dtype):
+    found, truth = counted(drawn(2, 2 * BLOCK + 200, of=9, dtype=dtype)[:, ::2], 7, (8,))
+    assert torch.equal(found, truth)
+
+
 @pytest.mark.parametrize("pixels", [1, 3, 4, 127, 128, 132, BLOCK - 4, BLOCK, BLOCK + 1, BLOCK + 8, 3 * BLOCK - 132])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64], ids=str)
 def test_sizes(dtype, pixels):
