@@ -11,7 +11,7 @@ def packed_planes(at, left, ignored_labels, L: tl.constexpr, LANES: tl.constexpr
     """(planes, kept) of the ``left`` bytes from pointer ``at`` on, [LANES] words each; bits of ``kept`` are 0 where
     labels are ignored. Wrong ones are L. ``at`` and ``left`` are divisible by 4.
 
-    Whether a label is a class is asked of the planes: a fortieth of the instructions that labels one by one would take.
+    Which labels are ignored and which are wrong is asked of the planes, of 32 labels at once.
     """
     lane = tl.max_contiguous(tl.arange(0, LANES), 1)
     words = tl.minimum(tl.maximum((left // 4 - lane + (LANES - 1)) // LANES, 0), 8)
@@ -81,7 +81,8 @@ def transposed(words):
 
 @triton.jit
 def exchanged(low, high, BITS: tl.constexpr, MASK: tl.constexpr):
-    """With the upper bits of ``low`` (those BITS above MASK) for the lower bits of ``high`` (MASK)."""
+    """The two words, with the bits of ``low`` that lie BITS above MASK in the place of those of ``high`` in MASK, and
+    the other way round."""
     differs = ((low >> BITS) ^ high) & MASK
     return low ^ (differs << BITS), high ^ differs
 
