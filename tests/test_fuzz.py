@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import CPU, EXACT, GPU, NOISY, SAME_DTYPE
+from cases import CPU, EXACT, GPU, NOISY, SAME_DTYPE, hardware_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import NAMES, cases
@@ -75,12 +75,13 @@ def reference(case, z, y, factor, device, reduction):
     return value.detach(), gradient
 
 
-def tolerances(case, z, unsure, factor):
+def tolerances(case, path, z, unsure, factor):
     """Of the value and of the gradient."""
     compute = torch.float64 if case.dtype == torch.float64 else torch.float32
     base = EXACT if case.dtype == torch.float64 else SAME_DTYPE[torch.float32]
     if case.draws:  # a small cosine has an error relative to 1, which sigma multiplies
-        base = max(base, NOISY * (1 + case.arguments["sigma"]))
+        sigma, distribution = case.arguments["sigma"], case.arguments["distribution"]
+        base = max(base, NOISY * (1 + sigma), hardware_error(path, sigma, distribution))
     # An error of an adjusted logit is a relative error of its exponential; 25 for what is added to one.
     relative = base + 16 * torch.finfo(compute).eps * case.stretch * (largest(z.where(z > -1e299, 0)) + 25)
     # Where every pixel is sure, the reference loses the digits of log p and 1 - p that are below those of 1,
@@ -125,7 +126,7 @@ def check(case, path):
     factor = None if factor is None else factor.cpu().double()
     truth = reference(case, z, y, factor, device, case.reduction)
     unsure = reference(case.even, torch.zeros_like(z), y, factor, device, case.reduction)
-    tolerance = tolerances(case, z, unsure, factor)
+    tolerance = tolerances(case, path, z, unsure, factor)
     assert_close("loss", value, truth[0], tolerance[0])
     for gradient in gradients:
         assert_close("gradient", gradient, truth[1], tolerance[1])

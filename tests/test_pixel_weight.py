@@ -7,7 +7,6 @@ from cases import (
     EACH,
     EXACT,
     GPU,
-    NOISY,
     PAT,
     PATHS,
     PLANS,
@@ -23,6 +22,7 @@ from cases import (
     expected,
     ignore,
     run,
+    tolerance,
 )  # fmt: skip
 
 import pat_triton
@@ -42,7 +42,7 @@ def assert_exact(loss, path, logits, target, weight, gradient="auto", **options)
     ours = run(loss, path, logits, target, upstream=upstream, pixel_weight=weight, gradient=gradient, **options)
     truth = expected(loss, logits, target, upstream=upstream, pixel_weight=weight, on=path[1], **options)
     for what, mine, its in zip(("loss", "gradient"), ours, truth, strict=True):
-        assert_close(what, mine, its, NOISY if loss.draws else EXACT)
+        assert_close(what, mine, its, tolerance(loss, path))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -21,8 +21,6 @@ from .total import total_kernel
 from .upsample import upsample_kernel
 from .views import Strides, index_dtype, strides_over_pixels
 
-DISTRIBUTIONS = {"gaussian": philox.gaussian, "uniform": philox.uniform}
-
 
 class Layout(NamedTuple):
     """The strides of a kernel's arguments of these names, None where there is none.
@@ -197,7 +195,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         "L": t.logits.shape[1],
         "CURVE": triton_fn(inputs.curve),
         "PARAMETERS": len(dataclasses.fields(inputs.curve)),
-        "DISTRIBUTION": DISTRIBUTIONS[inputs.noise.distribution] if inputs.noise else None,
+        "DISTRIBUTION": philox.distribution(inputs.noise.distribution, device) if inputs.noise else None,
         "COMPUTE": tl.float64 if wide else tl.float32,
         "HARDWARE": tiles.hardware(device),
     }

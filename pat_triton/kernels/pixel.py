@@ -106,7 +106,9 @@ def adjust(
         a *= entries(tables, tables.scale, classes, 1.0, L, z.dtype)
     if tables.variation is not None:
         variation = entries(tables, tables.variation, classes, 0.0, L, z.dtype) / scale
-        a += variation * magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(a.dtype)
+        drawn = magnitude(noise, b, pixel, first, DISTRIBUTION, CLASSES).to(a.dtype)
+        # Said of the noise, too, or the compiler would draw it for rows past the end.
+        a += tl.where((classes < L)[:, None], variation * drawn, 0.0)
     return a
 
 
