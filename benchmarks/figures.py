@@ -13,7 +13,7 @@ from .targets import TARGETS
 
 # The kernels' arguments that grow with the pixels; what arrives in backward may be a scalar.
 KINDS = {"logits": "logits", "gradient": "gradient", "target": "labels"} | dict.fromkeys(
-    ("grad_output", "loss_map", "prediction", "pulls"), "vectors"
+    ("grad_output", "loss_map", "prediction", "saved"), "vectors"
 )
 
 

@@ -21,7 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from pat_triton.call import forget
-from pat_triton.kernels import philox, tiles
+from pat_triton.kernels import hardware, tiles
 from pat_triton.kernels.launch import Launch
 
 from . import assembly, work
@@ -92,7 +92,7 @@ def compile_call(target: str, call: Callable[[], object], reading: str = "") -> 
     with (
         mock.patch.object(Launch, "__call__", compile_only),
         mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].lanes),
-        mock.patch.object(philox, "has_ptx", return_value=TARGETS[target].backend == "cuda"),
+        mock.patch.object(hardware, "has_ptx", return_value=TARGETS[target].backend == "cuda"),
     ):
         call()
     forget()

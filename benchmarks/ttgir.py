@@ -162,7 +162,8 @@ def compute(o: Operation, given: list[Any]) -> Any:
         return _pointer(o, given[0], *given[1:])
     known = [x for x in given if x is not None]
     if len(known) < len(given):
-        return known[0] if known and name == "andi" and re.search(r"i1\b", o.type) else None
+        bounded = known and name == "andi" and re.search(r"i1\b", o.type) and not np.all(known[0])
+        return known[0] if bounded else None
     if o.name in SAME:
         return given[0]
     if name in RESHAPE:

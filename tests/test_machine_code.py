@@ -161,7 +161,7 @@ def test_figures_are_the_committed_ones(codes):
 
 def test_a_resized_column_stays_in_registers(codes):
     """Loss and gradient in one launch: the program's first row of nodes and, in the loop, the next one, two
-    columns each. Longer columns get their pulls first, from a launch of the loss kernel."""
+    columns each. Longer columns get their saved first, from a launch of the loss kernel."""
     quarter = [c for c in roofline(codes) if c["layout"] == "quarter"]
     assert {c["classes"] for c in quarter} == {19}
     assert {c["kernel"] for c in quarter} == {"upsample_kernel"}

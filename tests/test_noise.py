@@ -53,10 +53,10 @@ def kernel_words(counters, key):
     """The kernel's four words of each row of counters, as int64."""
     import philox_kernel
 
-    from pat_triton.kernels import philox
+    from pat_triton.kernels import hardware, philox
 
     made = []
-    for multiply in (philox.multiply, philox.multiply_ptx)[: 1 + philox.has_ptx(GPU)]:
+    for multiply in (philox.multiply, philox.multiply_ptx)[: 1 + hardware.has_ptx(GPU)]:
         out = torch.zeros(len(counters), 4, dtype=torch.int64, device=GPU)
         philox_kernel.write_words[(len(counters),)](
             counters.to(GPU), torch.tensor(key, device=GPU), out, MULTIPLY=multiply
@@ -158,9 +158,9 @@ def kernel_pairs(words, sigma):
     """|v| of pairs of words by what the kernels have on this device, fp64 (2, n)."""
     import philox_kernel
 
-    from pat_triton.kernels import philox
+    from pat_triton.kernels import hardware, philox
 
-    pair = philox.box_muller_ptx if philox.has_ptx(GPU) else philox.box_muller
+    pair = philox.box_muller_ptx if hardware.has_ptx(GPU) else philox.box_muller
     word0, word1 = torch.nn.functional.pad(words, (0, -words.shape[1] % 8192)).to(GPU).unbind()
     out = torch.empty(2, len(word0), device=GPU)
     philox_kernel.write_pairs[(len(word0) // 8192,)](
@@ -170,11 +170,11 @@ def kernel_pairs(words, sigma):
 
 
 def test_variates_of_all_kinds_of_words():
-    from pat_triton.kernels import philox
+    from pat_triton.kernels import hardware, philox
 
     words = pairs_of_words()
     radius, truth = true_pairs(words)
-    above, below = (OFF_ABOVE, OFF_BELOW) if philox.has_ptx(GPU) else (4e-6, 4e-6)
+    above, below = (OFF_ABOVE, OFF_BELOW) if hardware.has_ptx(GPU) else (4e-6, 4e-6)
     for sigma in (1 / 8, 4.0):  # nothing is clamped, and most is
         off = (kernel_pairs(words, sigma) - (truth * sigma).clamp(max=1)).abs() / sigma
         assert_within(off, radius, above, below)
@@ -228,7 +228,7 @@ def executed(ptx, functions, **registers):
 def test_the_hardware_is_as_close_as_the_manuals_promise(share, turned):
     """The instructions that an NVIDIA GPU gets, each as far off as it may be. The logarithm of what is nearest to 1
     comes out as 0 (0.36 of the most) or above: no root is nan."""
-    from pat_triton.kernels import philox
+    from pat_triton.kernels import hardware, philox
 
     words = pairs_of_words()
     radius, truth = true_pairs(words)

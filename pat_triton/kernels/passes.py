@@ -12,7 +12,7 @@ from ..adjustment import ROWS
 from ..curves import TRITON_FNS, Curve
 from ..inputs import ClassSums, Ignored, LossInputs, compute_dtype, label_dtype
 from ..resize import Resize, resize
-from . import curves, philox, tiles
+from . import curves, hardware, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
 from .pixel import hidden
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
     prediction: Strides | None = None
     logits: Strides | None = None
     gradient: Strides | None = None
-    pulls: Strides | None = None
+    saved: Strides | None = None
     last: Any = None
 
 
@@ -78,7 +78,9 @@ class Pass:
         self.mapped = forward and (sums or not reduce)
         self.label_dtype = label_dtype(L)
         how = resize(logits.shape[2:], target.shape[1:], inputs.align_corners)
-        self.tiling = tiling(logits, target, how, plain=not inputs.rows, noisy=inputs.noise is not None, wide=compute == torch.float64)
+        self.tiling = tiling(
+            logits, target, how, plain=not inputs.rows, noisy=inputs.noise is not None, wide=compute == torch.float64
+        )
         self.programs = self.tiling.programs if self.reduce else 0
         self.room: int | None = None
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
@@ -119,17 +121,17 @@ class Pass:
 
     def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...]) -> None:
         """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
-        the softmax's ``pulls``; and several launches where an interval has more outputs than a program has lanes."""
-        logits, target, gradient, *per_pixel, pulls, partial = pointers[:9]
+        the softmax's ``saved``; and several launches where an interval has more outputs than a program has lanes."""
+        logits, target, gradient, *per_pixel, saved, partial = pointers[:9]
         if kernels.loss is not None:
-            pulls = self.numbers.new_empty(3, *self.pixels)
-            kernels.loss((logits, target, None, *per_pixel, pulls, partial, *pointers[9:]))
+            saved = self.numbers.new_empty(3, *self.pixels)
+            kernels.loss((logits, target, None, *per_pixel, saved, partial, *pointers[9:]))
             per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient
         if len(kernels.upsample) > 1 and gradient is not None:  # before it is rounded
             added_up = torch.empty_like(gradient, dtype=self.numbers.dtype)
         for launch in kernels.upsample:
-            launch((logits, target, added_up, *per_pixel, pulls, partial, *pointers[9:]))
+            launch((logits, target, added_up, *per_pixel, saved, partial, *pointers[9:]))
         if gradient is not None and added_up is not None and added_up is not gradient:
             gradient.copy_(added_up)
 
@@ -197,7 +199,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         "PARAMETERS": len(dataclasses.fields(inputs.curve)),
         "DISTRIBUTION": philox.distribution(inputs.noise.distribution, device) if inputs.noise else None,
         "COMPUTE": tl.float64 if wide else tl.float32,
-        "HARDWARE": tiles.hardware(device),
+        "PTX": hardware.has_ptx(device),
     }
     loss, upsample = None, []
     if how is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
@@ -212,8 +214,19 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
     if cut.loss is not None:
         shape, layout = _layout(t, how)
         loss = Launch(
-            loss_kernel, cut.programs, device, layout, held, how, shape, room, *fixed, **constants,
-            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.PIXELS, how), **cut.loss._asdict(),
+            loss_kernel,
+            cut.programs,
+            device,
+            layout,
+            held,
+            how,
+            shape,
+            room,
+            *fixed,
+            **constants,
+            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.PIXELS, how),
+            EVEN=t.target[:1].numel() % cut.loss.PIXELS == 0,
+            **cut.loss._asdict(),
         )
     launches = [launch for launch in (loss, *upsample) if launch is not None]
     total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
@@ -228,7 +241,7 @@ def _layout(t: StrideSources, how: Resize | None) -> tuple[tuple[int, int, int],
         return shape, Layout(*strides)
     shape, strides = strides_over_pixels(*t[:5], rank=2)
     _, (logits,) = strides_over_pixels(t.logits, rank=2, merge=False)
-    return shape, Layout(*strides)._replace(logits=logits, pulls=_strides_of_pulls(t.target))
+    return shape, Layout(*strides)._replace(logits=logits, saved=_strides_of_saved(t.target))
 
 
 def _resized_layout(t: StrideSources, whole: bool) -> Layout:
@@ -237,10 +250,10 @@ def _resized_layout(t: StrideSources, whole: bool) -> Layout:
         return Layout(*strides_over_pixels(*t, rank=2, merge=False)[1])
     _, (target,) = strides_over_pixels(t.target, rank=2, merge=False)
     _, (logits, gradient) = strides_over_pixels(t.logits, t.gradient, rank=2, merge=False)
-    return Layout(target, logits=logits, gradient=gradient, pulls=_strides_of_pulls(t.target))
+    return Layout(target, logits=logits, gradient=gradient, saved=_strides_of_saved(t.target))
 
 
-def _strides_of_pulls(target: Tensor) -> Strides:
+def _strides_of_saved(target: Tensor) -> Strides:
     """Dense (3, B, H, W)."""
     pixels = target[:1].numel()
     return Strides(pixels, len(target) * pixels, 0, 0, 0)

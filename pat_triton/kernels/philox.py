@@ -13,6 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
+from . import hardware
+
 
 @triton.jit
 def multiply(word, FACTOR: tl.constexpr):
@@ -117,18 +119,12 @@ def interval(word0, word1, sigma):
 
 
 @triton.jit
-def stack(even, odd):
-    """[N, PIXELS] twice -> [2 N, PIXELS], rows alternating."""
-    return tl.join(even, odd).permute(0, 2, 1).reshape(2 * even.shape[0], even.shape[1])
-
-
-@triton.jit
 def rows(words, sigma, PAIR: tl.constexpr):
     """Four words [N, PIXELS] each -> [4 N, PIXELS], by a PAIR that makes two numbers of two words."""
     v0, v1 = PAIR(words[0], words[1], sigma)
     v2, v3 = PAIR(words[2], words[3], sigma)
-    # Class 4k + 2i + j is variate j of pair i: interleave 0 with 2 and 1 with 3, then both.
-    return stack(stack(v0, v2), stack(v1, v3))
+    of_each = tl.join(tl.join(v0, v1), tl.join(v2, v3))  # [N, PIXELS, second of the pair, second pair]
+    return of_each.permute(3, 2, 0, 1).reshape(4 * v0.shape[0], v0.shape[1])
 
 
 @triton.jit
@@ -166,13 +162,8 @@ def magnitude(noise, b, pixel, first, DISTRIBUTION: tl.constexpr, CLASSES: tl.co
     return DISTRIBUTION(key0, key1, low, high, zero + b.to(tl.uint32), zero + block, sigma)
 
 
-def has_ptx(device: torch.device) -> bool:
-    """Whether kernels are compiled for an NVIDIA GPU, not for AMD's and not interpreted."""
-    return device.type == "cuda" and torch.version.hip is None and isinstance(gaussian, triton.JITFunction)
-
-
 def distribution(name: str, device: torch.device) -> Any:
     """What the kernels draw: a DISTRIBUTION."""
-    if has_ptx(device):
+    if hardware.has_ptx(device):
         return {"gaussian": gaussian_ptx, "uniform": uniform_ptx}[name]
     return {"gaussian": gaussian, "uniform": uniform}[name]

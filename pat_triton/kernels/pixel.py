@@ -60,7 +60,18 @@ def label(at, inside, ignored_labels, L: tl.constexpr):
 
 
 @triton.jit
-def compared(y, ignored, DTYPE: tl.constexpr):
+def in_order(CLASSES: tl.constexpr, DISTRIBUTION: tl.constexpr):
+    """The classes of the rows of a block, counted from its first: with noise such that the four of one Philox call, which
+    one thread makes, are a quarter of the block apart, as a thread's rows are."""
+    row = tl.arange(0, CLASSES)
+    if DISTRIBUTION is None:
+        return row
+    else:
+        return row % (CLASSES // 4) * 4 + row // (CLASSES // 4)
+
+
+@triton.jit
+def compared(y, ignored):
     """The label as ``is_other`` takes it: a float, nan where ignored."""
     return tl.where(ignored, float("nan"), y.to(tl.float32))
 
@@ -187,13 +198,13 @@ def log1p(x):
 
 
 @triton.jit
-def log1p_ratio(x, y, HARDWARE: tl.constexpr):
+def log1p_ratio(x, y, PTX: tl.constexpr):
     """log(1 + x / y) for 0 <= x <= y to a few ulp: twice the area tangent of x / (x + 2 y), in fp32 by a series whose
     coefficients keep its relative error below 5e-9."""
     if x.dtype == tl.float64:
         return log1p(x / y)
     else:
-        t = x * reciprocal(x + 2 * y, HARDWARE)
+        t = x * reciprocal(x + 2 * y, PTX)
         s = t * t
         return 2 * t * (1 + s * (0.33333207 + s * (0.2001085 + s * (0.1399957 + s * 0.1401223))))
 
@@ -206,7 +217,7 @@ class GradTerms(NamedTuple):
 
 
 @triton.jit
-def loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE: tl.constexpr, parameters, HARDWARE: tl.constexpr):
+def loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE: tl.constexpr, parameters, PTX: tl.constexpr):
     """(loss term, GradTerms) of columns with a weight w, the sum of whose other exponentials is ``others``.
 
     q comes from the other exponentials and log p from their ratio where the label leads, so that nothing cancels:
@@ -215,10 +226,10 @@ def loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE: tl.constex
     power = tl.fma(label_a, e.factor, -e.shift)
     own = tl.exp2(power)
     total = own + others
-    inverse = reciprocal(total, HARDWARE)
+    inverse = reciprocal(total, PTX)
     p, q = own * inverse, others * inverse
-    far = (power - log2(total, HARDWARE)) * e.unit
-    u = tl.where(others < own, -log1p_ratio(others, own, HARDWARE), far)
+    far = (power - log2(total, PTX)) * e.unit
+    u = tl.where(others < own, -log1p_ratio(others, own, PTX), far)
     value, slope = CURVE(u, p, q, *parameters)
     pull = w * slope * scale
     term = tl.where(ignored, 0.0, w * value)

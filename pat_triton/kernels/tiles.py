@@ -32,12 +32,13 @@ def loss_tile(L: int, noisy: bool, flat: bool, dense: bool, wide: bool, warp: in
     neighbouring pixels, four or two of each, whole sectors of memory. A thread has one class of a block, which makes
     the number of the class a constant; with noise four, which one Philox call serves.
     """
-    elements = ELEMENTS >> wide + noisy
-    vector = 1 if wide or not flat else 4 if 4 * L <= elements else 2
-    rows = min(triton.next_power_of_2(triton.cdiv(L * vector, elements)), 8)
-    warps = max(rows, 64 // warp)
+    elements = ELEMENTS >> wide
+    vector = 1 if wide or not flat else 4 if 4 * L <= elements and not noisy else 2
+    rows = triton.next_power_of_2(triton.cdiv(L * vector, elements))
+    warps = min(max(rows, 64 // warp), 8)
     each = 4 if noisy else triton.next_power_of_2(triton.cdiv(L, rows * BLOCKS))
-    return Tile(rows * each, warps * warp * vector // rows, warps, vector, dense and rows > 1 and not noisy)
+    pixels = max(warps * warp * vector // rows, vector)
+    return Tile(rows * each, pixels, warps, vector, OWN=dense and rows > 1 and not noisy)
 
 
 class UpsampleTile(NamedTuple):
@@ -65,11 +66,6 @@ def upsample_tile(L: int, columns: Axis, plain: bool, wide: bool) -> UpsampleTil
         classes = most // (2 if plain else 4)
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
     return UpsampleTile(classes, cells, crowd, BANDS=8, num_warps=4)
-
-
-def hardware(device: torch.device) -> bool:
-    """Whether it is an NVIDIA GPU."""
-    return device.type == "cuda" and not torch.version.hip
 
 
 def warp_size(device: torch.device) -> int:

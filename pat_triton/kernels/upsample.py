@@ -16,7 +16,7 @@ row of cells. At L = 19 and ratio 4 a thread executes 41 instructions for each (
 Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and, from the second
 on, is ADDED to the gradient of those before.
 
-Columns that do not fit in registers come with their ``pulls`` computed (by ``loss``), and each program
+Columns that do not fit in registers come with their ``saved`` computed (by ``loss``), and each program
 has one block of the classes: then classes do not depend on each other.
 """
 
@@ -36,6 +36,7 @@ from .pixel import (
     entries,
     exponent,
     exponentials,
+    in_order,
     is_other,
     label,
     less_margin,
@@ -47,10 +48,10 @@ from .resize import begin, lerp, load_flat, node, share, wide
 
 @triton.jit(do_not_specialize=["part", "room", "first_weights"])
 def upsample_kernel(
-    logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, pulls, partial, tables,
+    logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables,
     seed, offset, strides, held, resize, part, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, HARDWARE: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
+    COMPUTE: tl.constexpr, PTX: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
     BANDS: tl.constexpr,
 ):  # fmt: skip
     """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
@@ -66,7 +67,7 @@ def upsample_kernel(
     j0 = (program // blocks % across).to(tl.int64) * (CELLS - 1)
     i0 = (program // (blocks * across) % down).to(tl.int64) * BANDS
     b = (program // (blocks * across * down)).to(tl.int64)
-    classes = first + tl.arange(0, CLASSES)
+    classes = first + in_order(CLASSES, DISTRIBUTION)
     known = (classes < L)[:, None]
 
     LANES: tl.constexpr = CELLS * CROWD
@@ -96,8 +97,8 @@ def upsample_kernel(
             own, is_class, ignored = label(at, inside, ignored_labels, L)
             z = tl.where(known, top + fy * rise, -float("inf"))
             a = adjust(z, classes, tables, scale, noise, b, y * columns.size + x, first, L, DISTRIBUTION, CLASSES)
-            other = is_other(classes.to(tl.float32)[:, None], compared(own, ignored, COMPUTE)[None, :])
-            if pulls is None:
+            other = is_other(classes.to(tl.float32)[:, None], compared(own, ignored)[None, :])
+            if saved is None:
                 w = tl.load(tables.pointer + (first_weights + b) * L + own, mask=is_class, other=float("nan")).to(
                     COMPUTE
                 )
@@ -107,13 +108,13 @@ def upsample_kernel(
                 if grad_output is not None:
                     at = grad_output + pixel_of(strides.grad_output, b, y, x)
                     w *= tl.load(at, mask=inside, other=0.0)
-                label_a = less_margin(tl.sum(tl.where(other, 0.0, tl.where(known, a, 0.0)), 0), own, is_class, tables, L)
+                label_a = less_margin(
+                    tl.sum(tl.where(other, 0.0, tl.where(known, a, 0.0)), 0), own, is_class, tables, L
+                )
                 a = tl.where(other, a, -float("inf"))
                 e = exponent(tl.maximum(tl.max(a, 0), label_a), scale)
                 exps = tl.where(known, exponentials(a, e), 0.0)
-                term, terms = loss_and_grad_terms(
-                    label_a, e, tl.sum(exps, 0), w, ignored, scale, CURVE, of_curve, HARDWARE
-                )
+                term, terms = loss_and_grad_terms(label_a, e, tl.sum(exps, 0), w, ignored, scale, CURVE, of_curve, PTX)
                 if prediction is not None:
                     best = argmax(argmax_update(argmax_init(CLASSES, LANES, COMPUTE), z, classes))
                     at = prediction + pixel_of(strides.prediction, b, y, x)
@@ -123,11 +124,11 @@ def upsample_kernel(
                     tl.store(at, term, mask=owned)
                 loss += tl.where(owned, term, 0.0)
             else:
-                at = pulls + b * strides.pulls.image + y * columns.size + x
+                at = saved + b * strides.saved.image + y * columns.size + x
                 e = exponent(tl.load(at, mask=inside, other=0.0), scale)
                 terms = GradTerms(
-                    tl.load(at + strides.pulls.label, mask=inside, other=0.0),
-                    tl.load(at + 2 * strides.pulls.label, mask=inside, other=0.0),
+                    tl.load(at + strides.saved.label, mask=inside, other=0.0),
+                    tl.load(at + 2 * strides.saved.label, mask=inside, other=0.0),
                 )
                 exps = exponentials(a, e)
             if gradient is not None:

@@ -80,11 +80,13 @@ def offsets(strides, shape, b, pixel):
 
 
 @triton.jit
-def tile(shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None, INDEX: tl.constexpr = tl.int64):
+def tile(
+    shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None, INDEX: tl.constexpr = tl.int64, EVEN: tl.constexpr = False
+):
     """This program's image and pixels: (b int64, pixel [PIXELS] INDEX, inside [PIXELS]).
 
     One image a tile: a tile that straddled two images would lose the wide loads. VECTOR: at most so many
-    neighbours go to one thread.
+    neighbours go to one thread. EVEN: no program reaches past the end, and nothing is asked about it.
     """
     pixels = shape[0] * shape[1] * shape[2]
     tiles = tl.cdiv(pixels, PIXELS)
@@ -92,4 +94,8 @@ def tile(shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None, INDEX: tl.con
     pixel = (tl.program_id(0) % tiles).to(INDEX) * PIXELS + tl.arange(0, PIXELS)
     if VECTOR is not None:
         pixel = tl.max_contiguous(pixel, VECTOR)
-    return b, pixel, pixel < pixels
+    if EVEN:
+        inside = tl.full([PIXELS], 1, tl.int1)
+    else:
+        inside = pixel < pixels
+    return b, pixel, inside
