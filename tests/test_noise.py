@@ -185,7 +185,7 @@ def test_variates_of_all_kinds_of_words():
 # What the manuals say the instructions are off at most: ``lg2`` 2 ** -22, of the result where that is more than 1
 # (CUDA's guide for __log2f, and PTX's); ``cos`` and ``sin`` in [-pi, pi] (CUDA's guide for __cosf and __sinf); ``sqrt``
 # 2 ** -23 of the result (PTX).
-def hardware(errors):
+def noisy_hardware(errors):
     """The functions by name, off by these shares of the most."""
     lg2, turn, sqrt = errors
     return {
@@ -228,13 +228,13 @@ def executed(ptx, functions, **registers):
 def test_the_hardware_is_as_close_as_the_manuals_promise(share, turned):
     """The instructions that an NVIDIA GPU gets, each as far off as it may be. The logarithm of what is nearest to 1
     comes out as 0 (0.36 of the most) or above: no root is nan."""
-    from pat_triton.kernels import hardware, philox
+    from pat_triton.kernels import philox
 
     words = pairs_of_words()
     radius, truth = true_pairs(words)
     scale = torch.full((), 2 * math.log(2) / 64)
     for rounded in (-1, 1):
-        functions = hardware((share, turned, rounded))
+        functions = noisy_hardware((share, turned, rounded))
         left = executed(philox.BOX_MULLER.value, functions, **{"$2": words[0], "$3": words[1], "$4": scale})
         v = torch.stack((left["$0"], left["$1"])).double() * 8
         assert_within((v - truth).abs(), radius, OFF_ABOVE, OFF_BELOW)

@@ -38,17 +38,16 @@ class Histogram:
         if tile is None:
             self.launch = Launch(
                 plain_histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid,
-                hidden(ignored),
+                hidden(ignored, target.dtype),
                 L=classes, BINS=triton.next_power_of_2(classes + 2), PIXELS=tiles.HISTOGRAM_PIXELS,
             )  # fmt: skip
             return
         words = not any(n % 4 for n in (grid[0], strides.image, target.data_ptr()))
         packed = words and strides.d0 == target.itemsize == 1
         bits = (classes + 1 - packed).bit_length()
-        held = torch.iinfo(target.dtype)
-        ignored = tuple(i for i in ignored if held.min <= i <= held.max)
         self.launch = Launch(
-            histogram_kernel, programs(target, 32 * tile.LANES), target.device, strides, grid[0], hidden(ignored),
+            histogram_kernel, programs(target, 32 * tile.LANES), target.device, strides, grid[0],
+            hidden(ignored, target.dtype),
             L=classes, PACKED=packed, BITS=bits, **tile._asdict(),
         )  # fmt: skip
 
@@ -80,7 +79,7 @@ class TableMaker:
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
-            tables_kernel, images, device, strides, hidden(ignored), images, num_warps=1 if block <= 128 else 4,
+            tables_kernel, images, device, strides, hidden(ignored, torch.int64), images, num_warps=1 if block <= 128 else 4,
             L=classes, LEAD=lead, ROWS=rows, GAIN=gain, WEIGHED=weighed,
             NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
             BATCH=description.counts_batch(class_counts is not None),
@@ -110,7 +109,8 @@ class Confusion:
         bins = triton.next_power_of_2((classes + 2) * classes)
         layout = Layout(y, prediction=p)
         self.launch = Launch(
-            confusion_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, layout, grid, hidden(ignored),
+            confusion_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, layout, grid,
+            hidden(ignored, target.dtype),
             L=classes, BINS=bins if bins <= tiles.CONFUSION_BINS else None, PIXELS=tiles.HISTOGRAM_PIXELS,
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ class Layout(NamedTuple):
 
 
 class TableRows(NamedTuple):
-    """Which row of the tables holds what, compiled in; None where none does. uniform: a scale that all classes share."""
+    """Which row of the tables holds what, compiled in; None where none does. uniform: a scale that classes share."""
 
     uniform: Any
     scale: Any
@@ -192,7 +192,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
     rows = {name: None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS}
     uniform = rows.pop("scale") if inputs.uniform_scale else None
     held = TableRows(uniform, rows.pop("scale", None), **rows)
-    fixed = inputs.first, hidden(inputs.ignored)
+    fixed = inputs.first, hidden(inputs.ignored, t.target.dtype)
     constants = {
         "L": t.logits.shape[1],
         "CURVE": triton_fn(inputs.curve),
@@ -268,7 +268,7 @@ class SumsByClass:
         shape, (y, p, m) = strides_over_pixels(t.target, t.prediction, t.loss_map, rank=t.target.ndim - 1)
         self.launch = Launch(
             class_sums_kernel, self.programs, t.target.device,
-            Layout(y, loss_map=m, prediction=p), shape, hidden(ignored),
+            Layout(y, loss_map=m, prediction=p), shape, hidden(ignored, t.target.dtype),
             L=L, CLASSES=min(tiles.CLASS_SUMS_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.CLASS_SUMS_PIXELS,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import torch
 import triton
 import triton.language as tl
 
@@ -33,36 +34,35 @@ class NoiseArguments(NamedTuple):
 HIDDEN = tl.constexpr(3 << 61)
 
 
-def hidden(ignored: tuple[int, ...]) -> tuple[int, ...]:
-    """Labels to ignore, as ``label`` takes them."""
-    return tuple(i ^ HIDDEN.value for i in ignored)
+def hidden(ignored: tuple[int, ...], dtype: torch.dtype) -> tuple[int, ...]:
+    """Labels to ignore, as ``label`` takes them: those that the labels' dtype holds, and so no other wraps into one."""
+    held = torch.iinfo(dtype)
+    return tuple(i ^ HIDDEN.value for i in ignored if held.min <= i <= held.max)
 
 
 @triton.jit
 def label(at, inside, ignored_labels, L: tl.constexpr):
     """(y int32, is_class, ignored) of the labels at pointers ``at``, [PIXELS]; y is -1 where the label is no class.
 
-    Only 64-bit labels are compared in 64 bits, where they must not wrap into a class; for the others a label to
-    ignore counts if it fits 32.
+    Only 64-bit labels are compared in 64 bits, where they must not wrap into a class.
     """
     y = tl.load(at, mask=inside, other=0)
     if y.dtype != tl.int64:
         y = y.to(tl.int32)
     ignored = ~inside
     for i in tl.static_range(len(ignored_labels)):
-        number = ignored_labels[i] ^ HIDDEN
-        if y.dtype == tl.int64:
-            ignored |= y == number
-        else:
-            ignored |= (y == number.to(tl.int32)) & (number == number.to(tl.int32))
+        ignored |= y == (ignored_labels[i] ^ HIDDEN).to(y.dtype)
     is_class = (y >= 0) & (y < L) & ~ignored
     return tl.where(is_class, y, -1).to(tl.int32), is_class, ignored
 
 
 @triton.jit
 def in_order(CLASSES: tl.constexpr, DISTRIBUTION: tl.constexpr):
-    """The classes of the rows of a block, counted from its first: with noise such that the four of one Philox call, which
-    one thread makes, are a quarter of the block apart, as a thread's rows are."""
+    """The classes of the rows of a block, counted from its first.
+
+    With noise the four of one Philox call, which one thread draws, are a quarter of the block apart, as a thread's
+    rows are: otherwise they would have to change threads.
+    """
     row = tl.arange(0, CLASSES)
     if DISTRIBUTION is None:
         return row
