@@ -15,6 +15,7 @@ from .adjustment import Adjustment
 from .backends import KERNEL_DEVICES
 from .call import call, traced_call
 from .curves import CrossEntropy, Curve
+from .keywords import KnownKeywords
 from .options import BUFFERS, CHECKS, IGNORE_INDEX, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
 from .plan import Call
 from .settings import Parts, sort
@@ -32,7 +33,7 @@ def _fixed(loss: Any) -> frozenset[str]:
     return frozenset(signature(loss.__init__).parameters) - {"self", "options"}
 
 
-class SegmentationLoss(nn.Module):
+class SegmentationLoss(KnownKeywords, nn.Module):
     """A segmentation loss made of three parts.
 
         a_l  = scale_l * (z_l + offset_l - margin_l * [l = y]) + variation     adjustment

@@ -4,7 +4,7 @@ No tensor of L channels at that size is made, and nothing waits for the device.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -15,24 +15,39 @@ from .operators import Evaluation
 from .options import CHECKS, IGNORE_INDEX, Backend
 
 
+@overload
+def predict(
+    logits: Tensor, size: Sequence[int], align_corners: bool = ..., backend: Backend = ...
+) -> Tensor: ...  # fmt: skip
+@overload
+def predict(
+    logits: Tensor, size: Sequence[Sequence[int]], align_corners: bool = ..., backend: Backend = ...
+) -> list[Tensor]: ...  # fmt: skip
 @torch.no_grad()
-def predict(logits: Tensor, size: Sequence[int], align_corners: bool = False, backend: Backend = "auto") -> Tensor:
+def predict(
+    logits: Tensor, size: Sequence[int] | Sequence[Sequence[int]], align_corners: bool = False,
+    backend: Backend = "auto",
+) -> Tensor | list[Tensor]:  # fmt: skip
     """The label map of resized logits: ``F.interpolate(logits.float(), size, mode="bilinear").argmax(1)``.
 
     Args:
         logits: (B, L, h, w), as for the losses; (B, L, *spatial) where ``size`` is theirs.
-        size: (H, W) in pixels.
+        size: (H, W) in pixels, or a list of them, one for each image.
         align_corners: as in ``F.interpolate``.
         backend: "triton", "torch" or "auto".
 
     Returns:
         (B, H, W) uint8 up to 256 classes, int16 up to 32768, else int32: the first class with the
-        largest logit, nan being the largest, as ``argmax`` has it.
+        largest logit, nan being the largest, as ``argmax`` has it. Of a list of sizes a list of maps (H, W).
     """
     logits = private.plain(logits)
     checks.logits(logits)
-    wanted = checks.size(size, logits)
-    return _chosen(logits, align_corners, backend).predict(logits, wanted, align_corners)
+    wanted = checks.sizes(size, logits)
+    chosen = _chosen(logits, align_corners, backend)
+    if isinstance(wanted, torch.Size):
+        return chosen.predict(logits, wanted, align_corners)  # type: ignore[no-any-return]
+    images = logits.split(1)
+    return [chosen.predict(z, own, align_corners)[0] for z, own in zip(images, wanted, strict=True)]
 
 
 @torch.no_grad()

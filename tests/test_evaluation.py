@@ -61,6 +61,17 @@ def test_dense(shape, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_a_size_for_each_image(path):
+    logits, _ = example((3, 7, 4, 5), torch.float32)
+    logits, sizes = logits.to(path[1]), [(9, 8), [4, 5], torch.Size((2, 30))]
+    maps = predict(logits, sizes, align_corners=True, backend=path[0])
+    assert [tuple(labels.shape) for labels in maps] == [tuple(size) for size in sizes]
+    for image, size, labels in zip(logits, sizes, maps, strict=True):
+        expected = predict(image[None], size, align_corners=True, backend=path[0])
+        assert torch.equal(labels, expected[0])
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("size", [(5, 6), (10, 12)], ids=["dense", "resized"])
 def test_ties_nan_and_infinities(size, dtype, path):

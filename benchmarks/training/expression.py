@@ -11,6 +11,7 @@ from torch import Tensor
 
 import pat_triton
 from pat_triton import adjustment, curves, weights
+from pat_triton.keywords import keywords, refuse
 
 from ..contest import LOSSES
 from ..cost import Loss
@@ -117,6 +118,7 @@ def _value(node: ast.expr) -> Any:
     """A literal, a part of a loss such as ``Focal(2)``, or a word."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PARTS:
         named = {name: _value(value) for name, value in _named(node).items()}
+        refuse(node.func.id, named, keywords(PARTS[node.func.id]))
         return PARTS[node.func.id](*map(_value, node.args), **named)
     if isinstance(node, ast.Tuple):
         return tuple(map(_value, node.elts))

@@ -27,7 +27,7 @@ from .tensors import (
     labels_to_ignore,
     logits,
     pixel_weight,
-    size,
+    sizes,
     target,
     weights_of_heads,
 )
@@ -67,7 +67,7 @@ __all__ = [
     "positive",
     "process_group",
     "same_images",
-    "size",
+    "sizes",
     "target",
     "vector",
     "weights",

@@ -123,6 +123,18 @@ def _mismatch(got: tuple[int, ...], logits: tuple[int, ...]) -> str | None:
     return None
 
 
+def sizes(value: Any, z: Tensor) -> torch.Size | list[torch.Size]:
+    """One for all images, or a list of one for each."""
+    if not isinstance(value, list | tuple) or not any(isinstance(v, list | tuple) for v in value):
+        return size(value, z)
+    if len(value) != len(z):
+        raise ValueError(
+            f"size: expected one, or {len(z)} of them, one for each image of logits of shape {tuple(z.shape)}, "
+            f"got {len(value)}"
+        )
+    return [size(v, z) for v in value]
+
+
 def size(value: Any, z: Tensor) -> torch.Size:
     """(H, W), or the spatial size of other checked logits, which are not resized."""
     spatial = tuple(z.shape[2:])

@@ -11,8 +11,6 @@ In a configuration, ``custom_imports = dict(imports=["pat_triton.integrations.mm
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 
 from .. import checks, losses
 from ..criterion import SegmentationLoss
+from ..keywords import keywords, refuse
 from ..statistics import Statistics
 from ..weights import Described, LabelCounts
 
@@ -111,7 +110,11 @@ class Loss(nn.Module):
     ) -> None:
         super().__init__()
         _only_softmax(type(self), use_sigmoid=use_sigmoid, use_mask=use_mask)
-        _only_known(type(self), options)
+        name, theirs = type(self).__name__, keywords(Loss)
+        refuse(
+            name, options, list(dict.fromkeys((*keywords(self.kind), *theirs))),
+            f". If it is of the base configuration's loss, dict(_delete_=True, type=\"{name}\") inherits nothing",
+        )  # fmt: skip
         self.loss_name = _added_up(self.default_name if loss_name is None else loss_name)
         if class_weight is not None:
             if options.get("weight") is not None:
@@ -164,30 +167,6 @@ def _only_softmax(asked: type[Loss], **given: Any) -> None:
                 f"{word}: {asked.__name__} got True, expected False or nothing: it is a softmax loss, of classes that "
                 f"exclude each other. {_inherited(asked, word, False)}"
             )
-
-
-def _only_known(asked: type[Loss], options: dict[str, Any]) -> None:
-    known = _keywords(asked)
-    unknown = [word for word in options if word not in known]
-    if unknown:
-        raise TypeError(
-            f"{asked.__name__}: got unexpected keywords, {', '.join(_likely(word, known) for word in unknown)}. "
-            f"It takes {', '.join(known)}. If it is of the base configuration's loss, "
-            f'dict(_delete_=True, type="{asked.__name__}") inherits nothing'
-        )
-
-
-def _keywords(asked: type[Loss]) -> list[str]:
-    """The loss's own arguments, those that all losses have, and those that mmsegmentation's have."""
-    own = [p.name for p in signature(asked.kind.__init__).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
-    common = [p.name for p in signature(SegmentationLoss).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    theirs = [p.name for p in signature(Loss).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    return list(dict.fromkeys([*own[1:], *common, *theirs]))
-
-
-def _likely(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"{word!r} (did you mean {close[0]!r}?)" if close else repr(word)
 
 
 def _inherited(asked: type[Loss], word: str, value: Any) -> str:
