@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .checks import known, non_negative, positive
+from .checks import known, non_negative, positive, store
 
 
 class Noise(NamedTuple):
@@ -128,11 +128,11 @@ class Scale(Described):
     scale: float
 
     def __post_init__(self) -> None:
-        positive("scale", self.scale)
+        store(self, scale=positive("scale", self.scale))
 
     @property
     def amounts(self) -> AdjustmentNumbers:  # type: ignore[override]
-        return AdjustmentNumbers(scale=float(self.scale))
+        return AdjustmentNumbers(scale=self.scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,11 +149,11 @@ class Margin(Described):
     max_margin: float = 0.5
 
     def __post_init__(self) -> None:
-        positive("max_margin", self.max_margin)
+        store(self, max_margin=positive("max_margin", self.max_margin))
 
     @property
     def amounts(self) -> AdjustmentNumbers:  # type: ignore[override]
-        return AdjustmentNumbers(margin=float(self.max_margin))
+        return AdjustmentNumbers(margin=self.max_margin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,12 +170,12 @@ class Variation(Described):
     DISTRIBUTIONS: ClassVar = ("gaussian", "uniform", "xavier")
 
     def __post_init__(self) -> None:
-        non_negative("sigma", self.sigma)
+        store(self, sigma=non_negative("sigma", self.sigma))
         known("distribution", self.distribution, self.DISTRIBUTIONS)
 
     @property
     def amounts(self) -> AdjustmentNumbers:  # type: ignore[override]
-        return AdjustmentNumbers(variation=Noise(self.distribution, float(self.sigma)))
+        return AdjustmentNumbers(variation=Noise(self.distribution, self.sigma))
 
 
 DESCRIBED = (Scale, LogPrior, Margin, Variation)

@@ -123,6 +123,8 @@ def traced_call(
         numbers = there
     if weights is not None:
         one = torch.ones_like(numbers[:1])
+        for weight in weights:
+            checks.without_gradient("weights", weight)
         factors = [one * weight for weight in weights]
     prepared: Any = [], [], None
     if by_torch:

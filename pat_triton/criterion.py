@@ -63,7 +63,8 @@ class SegmentationLoss(KnownKeywords, nn.Module):
             margin and variation are 0, its metrics nan, and it stays in the softmax, as in torch. The default of 255
             must be no class, or be said.
         weight: (L,) class weights that multiply the weight table. Only ``CrossEntropyLoss`` divides
-            its mean by their sum over the labelled pixels, as torch does.
+            its mean by their sum over the labelled pixels, as torch does. They get no gradient. Nothing waits for
+            weights on a GPU: there a negative, infinite or missing number makes the loss nan (see ``validate``).
         reduction: "none" gives each pixel's term before the last division over the batch, 0 where
             ignored; "sum" their sum; "mean" the sum divided by the rule's normaliser: the labelled
             pixels, or for PAT the B images. A batch without labelled pixels gives 0 and a zero
@@ -82,7 +83,7 @@ class SegmentationLoss(KnownKeywords, nn.Module):
             A float16 gradient is 0 up to 2^-25, loses digits below 2^-14, and is inf from 65520 on, where a
             GradScaler skips the step. A wrong pixel's is about scale * weight / labelled pixels for a mean
             (LDAM's ``scale`` times that), and scale * beta / (B * S) for PAT: a lone pixel overflows at 65536.
-        validate: check the labels on a GPU too, at the price of a host synchronisation each call
+        validate: check labels and class weights on a GPU too, at the price of a host synchronisation each call
             (also by PAT_TRITON_VALIDATE=1). Without it a wrong label there makes the loss NaN and
             the gradient of its own pixel, or of the four logits that it sees. On a CPU labels are always checked.
         process_group: the processes that the batch lies on, or "world" for all of them when called; they count
@@ -140,7 +141,7 @@ class SegmentationLoss(KnownKeywords, nn.Module):
         self.register_buffer("weight", None)
         self.register_buffer("class_counts", None)
         options = locals()
-        for name in CHECKS:
+        for name in (*CHECKS, *BUFFERS):
             setattr(self, name, options[name])
         self._sort()
 
@@ -148,13 +149,15 @@ class SegmentationLoss(KnownKeywords, nn.Module):
         """Options are checked, and tables copied, whenever they are assigned: in the constructor or between steps."""
         if name in CHECKS:
             value = CHECKS[name](name, value)
+        elif name in BUFFERS:
+            if value is not None:
+                value = BUFFERS[name](name, value, self.validate)
+                value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
         elif name in _fixed(type(self)):  # type: ignore[arg-type]
             raise AttributeError(
                 f"{name}: fixed when a {type(self).__name__} is built; build another, or assign one of its parts, "
                 "criterion.curve, .adjustment or .weights"
             )
-        if name in BUFFERS and value is not None:
-            value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
         super().__setattr__(name, value)
         if name in CHECKS and "parts" in self.__dict__:
             self._sort()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from .checks import finite, known, non_negative
+from .checks import away_from_0, finite, known, non_negative, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Curve:
     def parameters(self) -> tuple[float, ...]:
         """Its numbers in field order; worked out once."""
         if "_parameters" not in self.__dict__:
-            self.__dict__["_parameters"] = tuple(float(v) for v in dataclasses.astuple(self))
+            values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+            self.__dict__["_parameters"] = tuple([finite(name, value) for name, value in values])
         return self.__dict__["_parameters"]
 
 
@@ -95,7 +96,7 @@ class Focal(Curve):
     name = "focal"
 
     def __post_init__(self) -> None:
-        non_negative("gamma", self.gamma)
+        store(self, gamma=non_negative("gamma", self.gamma))
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         f = q**self.gamma
@@ -120,10 +121,12 @@ class Exponential(Curve):
     name = "exponential"
 
     def __post_init__(self) -> None:
-        finite("epsilon", self.epsilon)
-        finite("through", self.through)
-        if finite("temperature", self.temperature) == 0:
+        temperature = finite("temperature", self.temperature)
+        if temperature == 0:
             raise ValueError("temperature: expected a number other than 0, got 0")
+        away_from_0("temperature", temperature)
+        epsilon, through = finite("epsilon", self.epsilon), finite("through", self.through)
+        store(self, temperature=temperature, epsilon=epsilon, through=through)
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         f = torch.exp((q - self.epsilon) / self.temperature)

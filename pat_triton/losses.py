@@ -6,7 +6,8 @@ the batch; N is their sum; S_bl the pixels of class l in image b.
 """
 
 import math
-from typing import Literal, Unpack
+from collections.abc import Callable
+from typing import Any, Literal, Unpack
 
 from .adjustment import LogPrior, Margin, Scale, Variation
 from .checks import finite, flag, known, positive
@@ -14,6 +15,31 @@ from .criterion import SegmentationLoss
 from .curves import Exponential, Focal
 from .options import Counted, Numbers, Options, Weighted
 from .weights import EffectiveNumber, Element, MaskSize, WeightedPixel
+
+
+class Argument:
+    """A constructor's argument as an attribute: read from the part that has it now, of whatever was assigned since.
+
+    read: of the loss; without it the part's own attribute of that name. A subclass may assign one of its own.
+    """
+
+    def __init__(self, read: Callable[[Any], Any] | None = None) -> None:
+        self.read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, loss: Any, owner: type | None = None) -> Any:
+        if loss is None:
+            return self
+        return self.read(loss) if self.read else _of_parts(loss, self.name)
+
+
+def _of_parts(loss: SegmentationLoss, name: str) -> Any:
+    for part in (loss.curve, *loss.adjustment, loss.weights):
+        if hasattr(part, name):
+            return getattr(part, name)
+    raise AttributeError(name)
 
 
 class CrossEntropyLoss(SegmentationLoss):
@@ -34,6 +60,8 @@ class FocalLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    gamma = Argument()
+
     def __init__(self, gamma: float = 2.0, **options: Unpack[Options]) -> None:
         super().__init__(Focal(gamma), **options)
 
@@ -49,6 +77,8 @@ class ClassBalancedLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    beta = Argument()
+
     def __init__(
         self, class_counts: Numbers | None = None, beta: float | None = None, **options: Unpack[Weighted]
     ) -> None:
@@ -60,6 +90,9 @@ class ClassBalancedFocalLoss(SegmentationLoss):
 
     Other options, shapes and errors: ``SegmentationLoss``.
     """
+
+    beta = Argument()
+    gamma = Argument()
 
     def __init__(
         self,
@@ -91,6 +124,9 @@ class LDAMLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    max_margin = Argument()
+    scale = Argument()
+
     def __init__(
         self,
         class_counts: Numbers | None = None,
@@ -116,6 +152,9 @@ class BLVLoss(SegmentationLoss):
 
     Other options, shapes and errors: ``SegmentationLoss``.
     """
+
+    sigma = Argument()
+    distribution = Argument()
 
     def __init__(
         self,
@@ -144,6 +183,18 @@ class PATLoss(SegmentationLoss):
     """
 
     VARIANTS = ("paper", "table1", "release")
+
+    temperature = Argument(
+        lambda loss: 1 / _of_parts(loss, "scale") if loss.variant == "release" else abs(_of_parts(loss, "temperature"))
+    )
+    epsilon = Argument(lambda loss: 0.0 if loss.variant == "release" else _of_parts(loss, "epsilon"))
+    variant = Argument(
+        lambda loss: (
+            "release" if type(loss.weights) is Element
+            else "paper" if _of_parts(loss, "temperature") > 0 else "table1"
+        )
+    )  # fmt: skip
+    detach_weight = Argument(lambda loss: _of_parts(loss, "through") == 0)
 
     def __init__(
         self,

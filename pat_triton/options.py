@@ -61,11 +61,8 @@ def _one_of(*names: str) -> Any:
     return lambda name, value: checks.known(name, value, names)
 
 
-def _table(check: Callable[[str, Any], Tensor]) -> Any:
-    return lambda name, value: None if value is None else check(name, value)
-
-
-BUFFERS = ("weight", "class_counts")
+# What a criterion keeps as buffers; ``validate`` is its option.
+BUFFERS: dict[str, Callable[[str, Any, bool], Tensor]] = {"weight": checks.weights, "class_counts": checks.counts}
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "curve": lambda _, value: as_curve(value),
     "adjustment": _adjustments,
@@ -79,6 +76,4 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "validate": checks.flag,
     "process_group": held,
     "sharding": _one_of("images", "rows"),
-    "weight": _table(checks.weights),
-    "class_counts": _table(checks.counts),
 }

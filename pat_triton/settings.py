@@ -152,8 +152,10 @@ def sort(c: "SegmentationLoss", training: bool) -> Parts:
         not isinstance(c.ignore_index, checks.Default), c.reduction, c.align_corners,
         c.backend, c.gradient, c.validate, c.sharding if c.process_group is not None and training else None,
     )  # fmt: skip
+    # Of several parts together.
+    scale, margin = checks.finite("scale", n.scale or 0.0), checks.finite("max_margin", n.margin or 0.0)
     numbers = Numbers(
-        c.loss_weight, rest or 0.0, n.scale or 0.0, n.offset or 0.0, n.margin or 0.0,
+        c.loss_weight, rest or 0.0, scale, n.offset or 0.0, margin,
         n.variation.sigma if n.variation else 0.0, c.curve.parameters,
     )  # fmt: skip
     return Parts(settings, numbers, c.curve, rule, c.adjustment, c.process_group, training)

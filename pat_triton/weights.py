@@ -181,12 +181,15 @@ class EffectiveNumber(Described):
     divisor = "labelled"
 
     def __post_init__(self) -> None:
-        if self.beta is not None and not 0 <= checks.finite("beta", self.beta) < 1:
+        if self.beta is None:
+            return
+        checks.store(self, beta=checks.finite("beta", self.beta))
+        if not 0 <= self.beta < 1:
             raise ValueError(f"beta: expected None or a number in [0, 1), got {self.beta}")
 
     @property
     def rest(self) -> float | None:
-        return None if self.beta is None else 1 - float(self.beta)
+        return None if self.beta is None else 1 - self.beta
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Wrong arguments: each names the argument, what came, what was expected and the likely mistake, word for word."""
 
+import dataclasses
 import functools
 import os
 
@@ -14,7 +15,7 @@ import pat_triton as pt
 from benchmarks.datasets import load
 from benchmarks.training import checkpoint
 from pat_triton import metrics
-from pat_triton.adjustment import LogPrior, Variation
+from pat_triton.adjustment import LogPrior, Scale, Variation
 from pat_triton.curves import Curve, Exponential
 from pat_triton.weights import MaskSize
 
@@ -30,6 +31,12 @@ class Flat(Curve):
 
     def __call__(self, u, p, q):
         return -u, torch.full_like(u, -1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sloped(Flat):
+    slope: float = 1.0
+    name = "sloped"
 
 
 def bad(message, act):
@@ -85,6 +92,8 @@ LONG = "; a map of whole numbers becomes indices by target.long()"
 CHANNELS = ", a channel for each class; a one-hot target becomes indices by target.argmax(1)"
 SHAPE = "target: expected shape (2, H, W) or (2, 1, H, W) for logits of shape (2, 19, 4, 6), got "
 LOGITS = "logits: expected (B, L, *spatial) with one to three spatial dimensions, got shape "
+PAT = ("temperature, epsilon, variant, detach_weight, ignore_index, weight, reduction, loss_weight, class_counts, "
+       "align_corners, backend, gradient, validate, process_group, sharding")  # fmt: skip
 NUMBERS = "expected a list, array or tensor of numbers, got "
 SIZE = "size: expected (height, width) such as target.shape[-2:], got "
 FILES = "no such folder; --data camvid expects SPLIT/*.jpg|.png and SPLITannot/*.png below --root"
@@ -99,11 +108,30 @@ BAD = [
     *bad("temperature: expected a number, got str", lambda _: pt.PATLoss(temperature="20")),
     *bad("temperature: expected a number, got list", lambda _: pt.PATLoss([20])),
     *bad("temperature: expected a number, got complex", lambda _: pt.PATLoss(2 + 0j)),
-    *bad("temperature: expected a number, got int64; .item() makes a Python number of it",
-         lambda _: pt.PATLoss(np.int64(20))),
-    *bad("temperature: expected a number, got Tensor; .item() makes a Python number of it",
-         lambda _: pt.PATLoss(torch.tensor(20.0))),
+    *bad("temperature: expected a number above 0, got -1.0", lambda _: pt.PATLoss(np.float32(-1))),
+    *bad("temperature: expected a number, got ndarray of shape (2,)", lambda _: pt.PATLoss(np.ones(2))),
+    *bad("temperature: expected a number, got Tensor of shape (1,)", lambda _: pt.PATLoss(torch.tensor([20.0]))),
+    *bad("temperature: expected a number, got Tensor", lambda _: pt.PATLoss(torch.tensor(True))),
+    *bad("temperature: expected a number, got a tensor on meta, which has none",
+         lambda _: pt.PATLoss(torch.ones((), device="meta"))),
+    *bad("temperature: expected no requires_grad, as it gets no gradient; pass temperature.detach()",
+         lambda _: pt.PATLoss(torch.tensor(20.0, requires_grad=True))),
     *bad("temperature: expected a number other than 0, got 0", lambda _: Exponential(0.0)),
+    # What float32 would make inf or 0.
+    *bad("temperature: expected a number that float32 holds, up to 3.4e+38 in size, got 1e+39",
+         lambda _: pt.PATLoss(1e39)),
+    *bad("temperature: expected a number that float32 holds, from 1.2e-38 on, got 1e-300",
+         lambda _: pt.PATLoss(1e-300)),
+    *bad("temperature: expected a number that float32 holds, from 1.2e-38 in size on, got -1e-300",
+         lambda _: Exponential(-1e-300)),
+    *bad("gamma: expected a number that float32 holds, up to 3.4e+38 in size, got 1e+39", lambda _: pt.FocalLoss(1e39)),
+    *bad("max_margin: expected a number that float32 holds, up to 3.4e+38 in size, got 1e+300",
+         lambda _: pt.LDAMLoss(max_margin=1e300)),
+    *bad("loss_weight: expected a number that float32 holds, up to 3.4e+38 in size, got -1e+39",
+         lambda _: pt.FocalLoss(loss_weight=-1e39)),
+    *bad("scale: expected a number that float32 holds, up to 3.4e+38 in size, got 1e+76",
+         lambda _: pt.SegmentationLoss(adjustment=(Scale(1e38), Scale(1e38)))),
+    *bad("slope: expected a number, got str", lambda _: pt.SegmentationLoss(Sloped("1"))),
     *bad("epsilon: expected a finite number, got nan", lambda _: pt.PATLoss(epsilon=NAN)),
     *bad("epsilon: expected 0 with variant='release', which has none, got 0.1",
          lambda _: pt.PATLoss(epsilon=0.1, variant="release")),
@@ -122,6 +150,19 @@ BAD = [
     *bad("ignore_index: expected an int, got Tensor", lambda _: pt.FocalLoss(ignore_index=torch.tensor([1, 2]))),
     *bad("ignore_index: expected an int of 64 bits, got 9223372036854775808",
          lambda _: pt.FocalLoss(ignore_index=2**63)),
+    # Constructors: keywords.
+    *bad(f"PATLoss: got unexpected keywords, 'temprature' (did you mean 'temperature'?). It takes {PAT}",
+         lambda _: pt.PATLoss(temprature=5)),
+    *bad(f"PATLoss: got unexpected keywords, 'curve', 'T' (did you mean 'temperature'?). It takes {PAT}",
+         lambda _: pt.PATLoss(curve="focal", T=5)),
+    *bad("CrossEntropyLoss: got unexpected keywords, 'label_smoothing'. It takes weight, ignore_index, reduction, "
+         "loss_weight, class_counts, align_corners, backend, gradient, validate, process_group, sharding",
+         lambda _: pt.CrossEntropyLoss(label_smoothing=0.1)),
+    *bad("SegmentationLoss: got unexpected keywords, 'adjustments' (did you mean 'adjustment'?). It takes curve, "
+         "adjustment, weights, ignore_index, weight, reduction, loss_weight, class_counts, align_corners, backend, "
+         "gradient, validate, process_group, sharding", lambda _: pt.SegmentationLoss(adjustments=LogPrior())),
+    *bad(f"Mine: got unexpected keywords, 'temprature' (did you mean 'temperature'?). It takes {PAT}",
+         lambda _: type("Mine", (pt.PATLoss,), {})(temprature=5)),
     # Constructors: choices.
     *bad("variant: got 'papr', known: 'paper', 'table1', 'release'", lambda _: pt.PATLoss(variant="papr")),
     *bad("distribution: got 'normal', known: 'gaussian', 'uniform', 'xavier'",
@@ -171,6 +212,12 @@ BAD = [
     *bad(f"weight: {NUMBERS}[[1, 2], [3]]", lambda _: pt.FocalLoss(weight=[[1, 2], [3]])),
     *bad(f"weight: {NUMBERS}tensor([1.+0.j, 1.+0.j])",
          lambda _: pt.FocalLoss(weight=torch.ones(2, dtype=torch.complex64))),
+    *bad("weight: expected no requires_grad, as it gets no gradient; pass weight.detach()",
+         lambda _: pt.FocalLoss(weight=torch.ones(2, requires_grad=True))),
+    *bad("weight: expected no requires_grad, as it gets no gradient; pass weight.detach()",
+         lambda _: setattr(pt.FocalLoss(), "weight", [torch.nn.Parameter(torch.tensor(2.0)), 1.0])),
+    *bad("class_counts: expected no requires_grad, as it gets no gradient; pass class_counts.detach()",
+         lambda _: pt.LDAMLoss(torch.ones(2, requires_grad=True))),
     *bad("process_group: expected a torch.distributed.ProcessGroup, 'world' or None, got 'all'",
          lambda _: pt.FocalLoss(process_group="all")),
     *bad("sharding: got 'columns', known: 'images', 'rows'", lambda _: pt.FocalLoss(sharding="columns")),
@@ -204,6 +251,10 @@ BAD = [
     *call("weights: expected a list of 2 numbers, one for each of the logits, got [1.0]", [Z, Z], Y, weights=[1.0]),
     *call("weights: expected a list of 2 numbers, one for each of the logits, got 0.4", [Z, Z], Y, weights=0.4),
     *call("weights: expected a finite number, got nan", [Z, Z], Y, weights=[1, NAN]),
+    *call("weights: expected a list of 2 numbers, one for each of the logits, got array([1., 1., 1.])",
+          [Z, Z], Y, weights=np.ones(3)),
+    *call("weights: expected no requires_grad, as it gets no gradient; pass weights.detach()",
+          [Z, Z], Y, weights=[1, torch.tensor(0.4, requires_grad=True)]),
     *call("pixel_weight: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it",
           Z, Y, pixel_weight=np.ones((2, 4, 6))),
     *call("pixel_weight: expected float16, bfloat16, float32 or float64, got bool; .float() makes one of it",
@@ -304,6 +355,10 @@ BAD = [
     *each(f"{SIZE}(2, 8, 12)", pt.predict, Z, (2, 8, 12)),
     *each(f"{SIZE}'ab'", pt.predict, Z, "ab"),
     *each(f"{SIZE}array([ 8, 12])", pt.predict, Z, np.array([8, 12])),
+    *each("size: expected one, or 2 of them, one for each image of logits of shape (2, 19, 4, 6), got 3",
+          pt.predict, Z, [(8, 12)] * 3),
+    *each(f"{SIZE}8", pt.predict, Z, [(8, 12), 8]),
+    *each(f"{SIZE}(1, 2, 3)", pt.predict, Z, [(8, 12), (1, 2, 3)]),
     *each("size: expected an int, got float", pt.predict, Z, (8.0, 12.0)),
     *each("size: expected an int of 64 bits, got 1180591620717411303424", pt.predict, Z, (2**70, 12)),
     *each("size: expected a height and a width above 0, got (0, 12)", pt.predict, Z, (0, 12)),

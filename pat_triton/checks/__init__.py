@@ -4,6 +4,7 @@ from .calls import call, counts_of_call, kinds
 from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
 from .scalars import (
     Default,
+    away_from_0,
     finite,
     flag,
     ignore_index,
@@ -14,6 +15,8 @@ from .scalars import (
     part,
     positive,
     process_group,
+    store,
+    without_gradient,
 )
 from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
 from .tensors import (
@@ -37,6 +40,7 @@ __all__ = [
     "LOGITS",
     "Default",
     "alike",
+    "away_from_0",
     "call",
     "classes",
     "confusion",
@@ -68,9 +72,11 @@ __all__ = [
     "process_group",
     "same_images",
     "sizes",
+    "store",
     "target",
     "vector",
     "weights",
     "weights_of_heads",
+    "without_gradient",
     "wrong_labels",
 ]

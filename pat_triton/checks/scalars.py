@@ -3,10 +3,12 @@
 import operator
 import sys
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 def known(argument: str, value: Any, names: Iterable[str]) -> str:
@@ -35,25 +37,86 @@ def part(argument: str, value: Any, expected: str, module: str) -> Any:
     return value
 
 
+# The normal numbers of float32, in which losses of 16 and 32 bits are computed: a larger one would be inf there, and a
+# smaller one, which divides, 0.
+LARGEST, SMALLEST = torch.finfo(torch.float32).max, torch.finfo(torch.float32).tiny
+
+
 def finite(argument: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        hint = "; .item() makes a Python number of it" if hasattr(value, "item") else ""
-        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}{hint}")
-    if not abs(value) <= sys.float_info.max:
-        raise ValueError(f"{argument}: expected a finite number, got {short(value)}")
-    return float(value)
+    """A number of any kind, Python's, NumPy's or a tensor without dimensions, as Python's float."""
+    return float(_number(argument, value))
 
 
 def positive(argument: str, value: Any) -> float:
-    if finite(argument, value) <= 0:
-        raise ValueError(f"{argument}: expected a number above 0, got {value}")
-    return float(value)
+    number = _number(argument, value)
+    if number <= 0:
+        raise ValueError(f"{argument}: expected a number above 0, got {number}")
+    return away_from_0(argument, float(number))
+
+
+def away_from_0(argument: str, number: float) -> float:
+    """One to divide by."""
+    if abs(number) < SMALLEST:
+        size = "" if number > 0 else " in size"
+        raise ValueError(
+            f"{argument}: expected a number that float32 holds, from {SMALLEST:.1e}{size} on, got {number:g}"
+        )
+    return number
 
 
 def non_negative(argument: str, value: Any) -> float:
-    if finite(argument, value) < 0:
-        raise ValueError(f"{argument}: expected 0 or more, got {value}")
-    return float(value)
+    number = _number(argument, value)
+    if number < 0:
+        raise ValueError(f"{argument}: expected 0 or more, got {number}")
+    return float(number)
+
+
+def _number(argument: str, value: Any) -> Any:
+    """As it came, but for what has no dimensions, in place of which is the number in it."""
+    number: Any = value
+    if getattr(value, "ndim", None) == 0:
+        if isinstance(value, Tensor):
+            without_gradient(argument, value)
+            if value.is_meta:
+                raise ValueError(f"{argument}: expected a number, got a tensor on meta, which has none")
+        number = value.item()
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}{_extent(value)}")
+    size: Any = abs(number)
+    if not size <= sys.float_info.max:
+        raise ValueError(f"{argument}: expected a finite number, got {cut(str(number))}")
+    if size > LARGEST:
+        raise ValueError(
+            f"{argument}: expected a number that float32 holds, up to {LARGEST:.1e} in size, got {float(number):g}"
+        )
+    return number
+
+
+def head_weight(argument: str, value: Any) -> float:
+    """A number that is read at every call, for which nothing may wait."""
+    if isinstance(value, Tensor) and value.device.type not in ("cpu", "meta"):
+        raise ValueError(
+            f"{argument}: got a tensor on {value.device}, expected numbers, or tensors on the CPU: reading it would "
+            "make every call wait for the device"
+        )
+    return finite(argument, value)
+
+
+def without_gradient(argument: str, value: Any) -> None:
+    """ValueError for a tensor that would silently get no gradient."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ValueError(f"{argument}: expected no requires_grad, as it gets no gradient; pass {argument}.detach()")
+
+
+def _extent(value: Any) -> str:
+    shape = getattr(value, "shape", ())
+    return f" of shape {tuple(shape)}" if shape else ""
+
+
+def store(part: Any, **fields: Any) -> None:
+    """In a frozen dataclass, as they were checked."""
+    for name, value in fields.items():
+        object.__setattr__(part, name, value)
 
 
 def flag(argument: str, value: Any) -> bool:
@@ -95,7 +158,10 @@ def labels_of(ignore_index: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def short(value: Any) -> str:
-    text = repr(value)
+    return cut(repr(value))
+
+
+def cut(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

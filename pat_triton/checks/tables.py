@@ -6,26 +6,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .scalars import short
+from .labels import looks_at_labels
+from .scalars import short, without_gradient
 from .tensors import LABELS, dtype_name, dtype_names, tensor
 
 
 def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
-    """A one-dimensional float64 tensor of finite numbers >= 0; detached copy of what came."""
-    if isinstance(values, Tensor):
+    """A number for each class as they came, (L,); a list or an array as a tensor on the CPU, in float64."""
+    listed = not isinstance(values, Tensor)
+    if listed:
+        for value in values if isinstance(values, list | tuple) else ():
+            without_gradient(argument, value)
+    else:
         tensor(argument, values)
+        without_gradient(argument, values)
+    given: Any = values
     try:
-        # A list would be rounded to torch's default dtype.
-        given = torch.as_tensor(values, dtype=None if hasattr(values, "dtype") else torch.float64).detach()
+        # Torch's default dtype would round a list, and its default device keep it elsewhere.
+        if listed:
+            given = torch.as_tensor(_plain(values), dtype=torch.float64, device="cpu")
         if given.is_complex():
             raise TypeError("complex numbers have no order")
-        v = given.to(torch.float64, copy=True)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{argument}: expected a list, array or tensor of numbers, got {short(values)}") from error
-    if v.is_meta:
+    if given.is_meta:
         raise ValueError(f"{argument}: expected numbers, got a tensor on meta, which has none")
-    if v.ndim != 1 or len(v) < 2:
-        raise ValueError(f"{argument}: expected one number a class, shape (L,), got shape {tuple(v.shape)}")
+    if given.ndim != 1 or len(given) < 2:
+        raise ValueError(f"{argument}: expected one number a class, shape (L,), got shape {tuple(given.shape)}")
+    return given  # type: ignore[no-any-return]
+
+
+def _plain(values: Any) -> Any:
+    """An array of any strides and integers as a list."""
+    return values.tolist() if hasattr(values, "__array__") else values
+
+
+def read(argument: str, given: Tensor) -> Tensor:
+    """In float64 on the CPU, for which a GPU is waited for once; ValueError for numbers that count nothing."""
+    v = given.to("cpu").to(torch.float64)
     if not bool(torch.isfinite(v).all()):
         raise ValueError(f"{argument}: expected finite numbers, got {v.tolist()}")
     if bool((v < 0).any()):
@@ -33,21 +51,27 @@ def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
     return v
 
 
-def weights(argument: str, values: Any) -> Tensor:
-    """Class weights as a floating tensor keeps them, otherwise in torch's default dtype."""
-    v = vector(argument, values)
-    given = isinstance(values, Tensor) and values.is_floating_point()
-    kept = v.to(values.dtype if given else torch.get_default_dtype())
-    if not bool(kept.double().isfinite().all()):
+def weights(argument: str, values: Any, validate: bool = False) -> Tensor:
+    """Class weights as a floating tensor keeps them, otherwise in torch's default dtype. On a GPU, unless they are
+    ``validate``d, nothing waits for their numbers: wrong ones make all of them nan, and with them the loss."""
+    given = vector(argument, values)
+    floating = isinstance(values, Tensor) and values.is_floating_point()
+    kept = given.to(values.dtype if floating else torch.get_default_dtype(), copy=True)
+    if not looks_at_labels(given.device, validate):
+        return kept.masked_fill(~(kept.isfinite() & (kept >= 0)).all() | ~kept.any(), torch.nan)
+    v = read(argument, given)
+    if not bool(kept.to("cpu").to(torch.float64).isfinite().all()):
         raise ValueError(f"{argument}: expected numbers that {dtype_name(kept)} holds, got {v.max().item():g}")
     if not bool(kept.any()):
         raise ValueError(f"{argument}: every weight is 0")
     return kept
 
 
-def counts(argument: str, values: Any) -> Tensor:
-    """Pixels per class as int64; refuses frequencies."""
-    v = vector(argument, values)
+def counts(argument: str, values: Any, validate: bool = False) -> Tensor:
+    """Pixels per class as int64; refuses frequencies. They are always read, once, on a GPU too: of whole numbers none
+    would make the loss nan."""
+    given = vector(argument, values)
+    v = read(argument, given)
     if bool(((v > 0) & (v < 1)).any()):
         raise ValueError(f"{argument}: expected pixel counts, got {v.tolist()}: frequencies, not counts")
     if bool((v != v.floor()).any()):
@@ -57,8 +81,8 @@ def counts(argument: str, values: Any) -> Tensor:
     if bool((v >= 2**63).any()):
         raise ValueError(f"{argument}: expected counts below 2 ** 63, got {v.max().item():g}")
     # Through the caller's own integers: float64 would round counts above 2 ** 53.
-    exact = torch.as_tensor(values).detach()
-    return (v if exact.is_floating_point() else exact).to(torch.int64, copy=True)
+    exact = values if isinstance(values, Tensor) else torch.as_tensor(_plain(values), device="cpu")
+    return (v if exact.is_floating_point() else exact).to(given.device, torch.int64, copy=True)
 
 
 def per_class(argument: str, table: Tensor | None, z: Tensor) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .scalars import Default, finite, ignore_index, index, labels_of, short
+from .scalars import Default, head_weight, ignore_index, index, labels_of, short, without_gradient
 
 LOGITS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LABELS = (torch.uint8, torch.int16, torch.int32, torch.int64)
@@ -89,8 +89,7 @@ def pixel_weight(w: Any, y: Tensor) -> Tensor | None:
     tensor("pixel_weight", w)
     if w.dtype not in LOGITS:
         raise TypeError(f"pixel_weight: expected {dtype_names(LOGITS)}, got {dtype_name(w)}; .float() makes one of it")
-    if w.requires_grad:
-        raise ValueError("pixel_weight: expected no requires_grad, as it gets no gradient; pass pixel_weight.detach()")
+    without_gradient("pixel_weight", w)
     if w.ndim == y.ndim + 1 and w.shape[1] == 1:
         w = w.squeeze(1)
     if w.shape != y.shape:
@@ -202,14 +201,15 @@ def heads(logits: Any, weights: Any) -> tuple[list[Any], list[float]]:
     if weights is None:
         return list(logits), [1.0] * len(logits)
     weights_of_heads(logits, weights)
-    return list(logits), [finite("weights", w) for w in weights]
+    return list(logits), [head_weight("weights", w) for w in weights]
 
 
 def weights_of_heads(logits: Any, weights: Any) -> None:
     """A number for each of a list."""
     if not isinstance(logits, list | tuple):
         raise TypeError(f"weights: expected a list of logits to weigh, got logits of {type(logits).__name__}")
-    if not isinstance(weights, list | tuple) or len(weights) != len(logits):
+    several = isinstance(weights, list | tuple) or getattr(weights, "ndim", None) == 1
+    if not several or len(weights) != len(logits):
         raise ValueError(
             f"weights: expected a list of {len(logits)} numbers, one for each of the logits, got {short(weights)}"
         )
