@@ -72,7 +72,9 @@ class SegmentationLoss(KnownKeywords, nn.Module):
         loss_weight: a factor known in forward, so that the one-pass gradient already carries it:
             put auxiliary weights and 1 / accumulation steps here.
         class_counts: (L,) pixels of each class in the data set, whole numbers, kept as an int64
-            buffer. None: those of the batch.
+            buffer. None: those of the batch. A class with a count of 0 may occur: class-balanced weights give its
+            pixels no loss, and adjustments of the logits take 1 for 0. Where labels are looked at (see ``validate``)
+            a UserWarning says so, once.
         align_corners: how logits of another size than their target are resized, as in ``F.interpolate``.
         backend: "triton" (the kernels: CUDA, ROCm, XPU), "torch" (anywhere), or "auto".
         gradient: "one_pass" writes the gradient in forward; "recompute" computes it in backward,

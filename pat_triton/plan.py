@@ -162,7 +162,7 @@ class Executed(Plan):
         _, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, _, numbers = call
         histogram: Any = self.histogram(target) if self.counted else None
         if self.looked:
-            checks.counts_of_call(histogram, target, parts.settings.ignored, mask_sizes)
+            checks.counts_of_call(parts.settings, histogram, target, mask_sizes, class_counts)
         tables = self.tables(
             histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
             self.factors if not factors or factors == self.ones else self._pairs(factors),
@@ -207,11 +207,11 @@ class Executed(Plan):
                 mask_sizes=call.mask_sizes,
             )  # fmt: skip
             if self.looked:
-                labels.look(settings.ignored)
+                labels.look(settings)
             prepared = prepare(parts, parts.numbers, labels, call.factors, self.dtype, call.return_stats)
         elif self.looked:
             assert prepared.histogram is not None
-            checks.counts_of_call(prepared.histogram, target, settings.ignored, call.mask_sizes)
+            checks.counts_of_call(settings, prepared.histogram, target, call.mask_sizes, call.class_counts)
         if self.lead:
             pairs = parts.pairs
             if prepared.noise is not None:  # its gain is in it

@@ -1,6 +1,6 @@
 """A batch that lies on several processes: its statistics, so that the mean over them is the loss of the whole."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -8,8 +8,10 @@ from torch import Tensor
 
 from . import checks
 from .adjustment import statistics
-from .inputs import Ignored
 from .weights import LabelCounts, cached
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 
 class Share(NamedTuple):
@@ -91,9 +93,9 @@ class SharedLabelCounts(LabelCounts):
         dist.all_reduce(numbers, group=self.share.group)
         return numbers
 
-    def look(self, ignored: Ignored) -> None:
+    def look(self, settings: "Settings") -> None:
         extents, histogram = self._whole  # before an error here: the others wait for this process's numbers
-        super().look(ignored)
+        super().look(settings)
         if bool(histogram[:, -1].any()):
             raise ValueError("target: labels of another process are neither a class nor ignored; its error says which")
         if bool(extents[:, 2].any()):

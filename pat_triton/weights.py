@@ -7,7 +7,7 @@ a ``divisor``, of which ``by_name`` here or a kernel makes the table.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from torch import Tensor
 from . import checks
 from .adjustment import statistics
 from .inputs import Ignored, counted
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 T = TypeVar("T")
 
@@ -115,9 +118,9 @@ class LabelCounts:
         if self._mask_sizes is not None and not self._asked:
             raise checks.mask_sizes_unused(rule)
 
-    def look(self, ignored: Ignored) -> None:
+    def look(self, settings: "Settings") -> None:
         """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
-        checks.counts_of_call(self.histogram, self.target, ignored, self._mask_sizes)
+        checks.counts_of_call(settings, self.histogram, self.target, self._mask_sizes, self._counts)
 
     @property
     def world_size(self) -> int:

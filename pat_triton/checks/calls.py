@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from . import scalars, tables, tensors
+from .absent import tell_of_absent
 from .labels import histogram
 
 if TYPE_CHECKING:
-    from ..inputs import Ignored
     from ..plan import Call
     from ..settings import Settings
 
@@ -53,9 +53,12 @@ def _target(settings: "Settings", logits: Tensor, given: "Call") -> Tensor:
     return target
 
 
-def counts_of_call(counts: Tensor, labels: Tensor, ignored: "Ignored", mask_sizes: Tensor | None) -> None:
-    """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's; counts
-    (B, L + 1) of the labels."""
-    histogram(counts, labels, ignored)
+def counts_of_call(
+    settings: "Settings", counts: Tensor, labels: Tensor, mask_sizes: Tensor | None, class_counts: Tensor | None
+) -> None:
+    """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's; a warning
+    for classes that the data set's counts leave out; counts (B, L + 1) of the labels."""
+    histogram(counts, labels, settings.ignored)
     if mask_sizes is not None:
         tables.large_enough(mask_sizes, counts[:, :-1])
+    tell_of_absent(settings, counts, class_counts)
