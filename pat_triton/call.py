@@ -54,7 +54,7 @@ def call(parts: Parts, given: Call) -> Any:
     if plan is None:
         plan = _plan(parts, given)
         if isinstance(plan, Traced) and given.numbers is None:
-            given = given._replace(numbers=torch.tensor(parts.numbers.flat, dtype=torch.float64))
+            given = given._replace(numbers=torch.tensor(parts.numbers.flat, dtype=torch.float64, device="cpu"))
         if key is not None and not isinstance(plan, Traced) and not private.is_faking():
             plans.put(key, plan)
     return plan(parts, given)

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from . import checks
 from .eager.backend import histogram
 from .inputs import Ignored
+from .items import items_of, label_map, labels_in
 from .options import IGNORE_INDEX
 
 CITYSCAPES = (
@@ -27,7 +28,6 @@ CITYSCAPES = (
     221979646, 67326424, 7463162, 386328286, 14772328, 12990290, 12863955, 5449152, 22861233,
 )  # fmt: skip
 CAMVID = (10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877, 405385, 184967)
-KEYS = ("labels", "label", "mask", "masks", "target", "segmentation", "gt_sem_seg", "semantic")
 
 
 def class_counts(
@@ -42,9 +42,10 @@ def class_counts(
     """(L,) int64 pixels of each class, for the ``class_counts`` of a loss.
 
     Args:
-        data: a data set or a loader, of labels alone, of (image, labels, ...), or of dicts with one of the keys
-            ``labels``, ``label``, ``mask``, ``masks``, ``target``, ``segmentation``, ``gt_sem_seg``, ``semantic``.
-            Labels are whole numbers in a tensor, an array or an image, of any shape.
+        data: a data set, of which ``__len__`` and ``__getitem__`` are enough, or a loader; of labels alone, of
+            (image, labels, ...), or of dicts with one of the keys ``labels``, ``label``, ``mask``, ``masks``,
+            ``target``, ``segmentation``, ``gt_sem_seg``, ``semantic``. Labels are whole numbers in a tensor, an array
+            or a picture, one for each pixel, of any shape.
         num_classes: L; a label that is neither one of them nor ignored is a ValueError.
         ignore_index: label of pixels that are not counted, or several; the default of 255 must be no class.
         cache: a JSON file that the counts are read from, if it is there, and else written to. It knows the
@@ -63,12 +64,17 @@ def class_counts(
     file = None if cache is None else Path(cache)
     if file is not None and file.exists():
         return _read(file, num_classes, ignored)
-    counts = torch.zeros(num_classes, dtype=torch.int64)
+    items, number_of_items = items_of(data)
+    if file is not None:
+        _make_room(file)
+    counts = torch.zeros(num_classes, dtype=torch.int64, device="cpu")
     pixels = 0
-    for number, item in enumerate(_shown(data) if progress else data):
-        y = _tensor(labels(item) if labels else _found(item), number)
+    for number, item in enumerate(_shown(items, number_of_items) if progress else items):
+        given, image = (labels(item), None) if labels else labels_in(item, number)
+        y = label_map(given, number, image, num_classes)
         found = histogram(y, num_classes, ignored)
-        checks.histogram(found, y, ignored)
+        if bool(found[:, -1].any()):
+            raise checks.wrong_labels(y, num_classes, ignored, f"data: item {number}", "labels", "raise num_classes")
         counts += found[0, :-1]
         pixels += y.numel()
     if not counts.any():
@@ -96,61 +102,37 @@ def _warn_of_one_class(counts: Tensor, pixels: int, ignored: Ignored) -> None:
         )
 
 
-def _found(item: Any) -> Any:
-    if isinstance(item, Mapping):
-        known = [key for key in KEYS if key in item]
-        if len(known) != 1:
-            raise ValueError(
-                f"data: got items with the keys {sorted(map(str, item))}, expected one of {', '.join(KEYS)}; "
-                "or pass labels=, which takes the labels out of an item"
-            )
-        return item[known[0]]
-    if isinstance(item, tuple | list):
-        if len(item) < 2:
-            raise ValueError(f"data: got items of {len(item)}, expected (image, labels, ...); or pass labels=")
-        return item[1]
-    return item
-
-
-def _tensor(y: Any, number: int) -> Tensor:
-    """(1, n) on the CPU."""
-    if not isinstance(y, Tensor) and not hasattr(y, "__array__") and not hasattr(y, "__array_interface__"):
-        raise TypeError(
-            f"data: expected labels in a tensor, an array or an image, got {type(y).__name__} in item {number}; "
-            "pass labels=, which takes the labels out of an item"
-        )
-    t = y if isinstance(y, Tensor) else torch.as_tensor(_array(y))
-    if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
-        kind = str(t.dtype).removeprefix("torch.")
-        raise TypeError(f"data: expected whole numbers as labels, got {kind} in item {number}; is this the image?")
-    return t.detach().cpu().reshape(1, -1)
-
-
-def _array(y: Any) -> Any:
-    import numpy as np  # which whoever has arrays or images has
-
-    return np.array(y)
-
-
-def _shown(data: Iterable[Any]) -> Iterable[Any]:
+def _shown(items: Iterable[Any], number: int | None) -> Iterable[Any]:
     try:
         from tqdm.auto import tqdm
     except ModuleNotFoundError:
         try:
             from rich.progress import track
         except ModuleNotFoundError:
-            return data
-        return track(data, "counting labels")
-    return tqdm(data, "counting labels")
+            return items
+        return track(items, "counting labels", number)
+    return tqdm(items, "counting labels", number)
+
+
+def _make_room(file: Path) -> None:
+    """Before the data are read, which can take hours."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cache: got {file}, expected a file in a folder that can be written to ({error})") from error
 
 
 def _read(file: Path, num_classes: int, ignored: Ignored) -> Tensor:
     wanted = _plain(ignored)
     expected = f"expected the counts of {num_classes} classes with ignore_index={wanted}"
+    if file.is_dir():
+        raise ValueError(f"cache: got the folder {file}, expected a file, such as {file / 'counts.json'}")
     try:
         kept = json.loads(file.read_text())
         found, held = kept["class_counts"], kept["ignore_index"]
-        counts = torch.tensor(found, dtype=torch.int64)
+        counts = torch.tensor(found, dtype=torch.int64, device="cpu")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"cache: {file} cannot be read ({error!r}), {expected}; remove it") from error
     if counts.shape != (num_classes,) or held != wanted:
@@ -167,7 +149,6 @@ def _plain(ignored: Ignored) -> int | list[int]:
 
 
 def _write(file: Path, counts: Tensor, ignored: Ignored) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each process, and a whole file whenever somebody looks.
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as partial:
         partial.write(json.dumps({"class_counts": counts.tolist(), "ignore_index": _plain(ignored)}) + "\n")

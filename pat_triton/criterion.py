@@ -213,7 +213,8 @@ class SegmentationLoss(KnownKeywords, nn.Module):
         super()._apply(fn, *args, **kwargs)
         if weight is not None and self.weight is not None and self.weight.dtype != weight.dtype:
             self.register_buffer("weight", weight.to(self.weight.device))
-        device = fn(torch.empty(0)).device
+        there = self.numbers if self.numbers_there is None else self.numbers_there
+        device = fn(torch.empty(0, device=there.device)).device
         self._numbers_to(device if device.type in KERNEL_DEVICES else None)
         return self
 

@@ -20,9 +20,31 @@ def labels():
     return y
 
 
-EXPECTED = [int((labels() == c).sum()) for c in range(5)]
+LABELS = labels()
+EXPECTED = [int((c == LABELS).sum()) for c in range(5)]
 IMAGES = torch.zeros(6, 3, 8, 9)
+
+
+class Mapped(torch.utils.data.Dataset):
+    """Of which torch asks no more: no IndexError at the end."""
+
+    def __init__(self, y):
+        self.y = y
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, number):
+        return IMAGES[number % len(self)], self.y[number % len(self)]
+
+
 KINDS = {
+    "mapped": Mapped,
+    "subset": lambda y: torch.utils.data.Subset(Mapped(y), range(len(y))),
+    "part of a loader": lambda y: DataLoader(Mapped(y), 3),  # as many as colours
+    "volumes": lambda y: [(torch.zeros(1, 6, 8, 9), y[None]), (torch.zeros(6, 8, 9), torch.full_like(y, 255))],
+    "stacks": lambda y: [y[:3], y[3:]],
+    "uint16": lambda y: [part.numpy().astype(np.uint16) for part in y],
     "pairs": lambda y: TensorDataset(IMAGES, y),
     "loader": lambda y: DataLoader(TensorDataset(IMAGES, y.to(torch.uint8)), 4),
     "dicts": lambda y: [{"pixel_values": x, "labels": part} for x, part in zip(IMAGES, y, strict=True)],
@@ -44,6 +66,25 @@ def test_every_kind_of_data(kind, progress):
 def test_labels_are_taken_out():
     data = [{"inputs": 0, "data_samples": part} for part in labels()]
     assert class_counts(data, 5, labels=lambda item: item["data_samples"], progress=False).tolist() == EXPECTED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_another_default_device(kind):
+    torch.set_default_device("meta")
+    try:
+        counts = class_counts(KINDS[kind](LABELS), 5, progress=False)
+    finally:
+        torch.set_default_device(None)
+    assert counts.tolist() == EXPECTED
+
+
+def test_a_cache_that_cannot_be_written_is_said_first(tmp_path):
+    (tmp_path / "taken").write_text("")
+    unread = (pytest.fail("the data were read") for _ in range(1))
+    with pytest.raises(ValueError, match=r"^cache: got .*taken/counts\.json, expected a file in a folder that can be"):
+        class_counts(unread, 5, cache=tmp_path / "taken" / "counts.json", progress=False)
+    with pytest.raises(ValueError, match=r"^cache: got the folder .*, expected a file, such as .*/counts\.json$"):
+        class_counts(unread, 5, cache=tmp_path, progress=False)
 
 
 def test_a_loss_takes_them():
@@ -88,19 +129,48 @@ def test_a_file_of_something_else(text, arguments, message, tmp_path):
     assert file.read_text() == before
 
 
+CHANNELS = "data: got labels of shape {}, {} channels, in item {}, expected the number of each pixel's class, (H, W); "
+COLOURS = "is this the image, or a picture of the labels in colours?"
+
+
 @pytest.mark.parametrize(
     ("data", "arguments", "message"),
     [
-        (lambda y: [(0, y - 101)], {}, "target: 432 labels are neither a class 0..4 nor ignore_index=255: "),
+        (lambda y: [y, (0, y - 101)], {}, "data: item 1: 432 labels are neither a class 0..4 nor ignore_index=255: "),
         (lambda y: [(0, y.masked_fill(y == 255, -100))], {},
-         "target: 54 labels are neither a class 0..4 nor ignore_index=255: -100 (54 pixels); to ignore these pixels "
-         "pass ignore_index=-100"),
+         "data: item 0: 54 labels are neither a class 0..4 nor ignore_index=255: -100 (54 pixels); to ignore these "
+         "pixels pass ignore_index=-100"),
+        (lambda y: [y, y.masked_fill(y == 255, 5)], {},
+         "data: item 1: 54 labels are neither a class 0..4 nor ignore_index=255: 5 (54 pixels); labels that count from "
+         "1 need labels - 1; if 5 means unlabelled pass ignore_index=5"),
+        (lambda y: [y, y.masked_fill(y == 255, 9)], {},
+         "data: item 1: 54 labels are neither a class 0..4 nor ignore_index=255: 9 (54 pixels); map the data set's ids "
+         "to 0..4 first, or raise num_classes"),
         (lambda y: [{"image": y}], {}, "data: got items with the keys ['image'], expected one of labels, label, "),
         (lambda y: [{"mask": y, "labels": y}], {}, "data: got items with the keys ['labels', 'mask'], expected one"),
         (lambda y: [(y,)], {}, "data: got items of 1, expected (image, labels, ...); or pass labels="),
         (lambda y: [(0, "a.png")], {}, "data: expected labels in a tensor, an array or an image, got str in item 0"),
         (lambda y: [(0, y.float())], {}, "data: expected whole numbers as labels, got float32 in item 0; is this"),
+        (lambda y: [y, y == 1], {}, "data: expected whole numbers as labels, got bool in item 1; write 0 and 1 for "
+         "False and True"),
+        (lambda y: [y.to_sparse()], {}, "data: expected a dense tensor, got sparse_coo; to_dense makes one"),
+        (lambda y: [y.to("meta")], {}, "data: got a tensor on meta in item 0, which has no labels"),
         (lambda y: [], {}, "data: found no pixel of the 5 classes, expected some"),
+        (lambda y: "labels", {}, "data: expected a data set or a loader, got str"),
+        (lambda y: 5, {}, "data: expected a data set or a loader, got int, which has no __iter__, or no __len__"),
+        (lambda y: list, {}, "data: expected a data set or a loader, got the class list"),
+        (lambda y: y[0, 0, 0], {}, "data: expected a data set or a loader, got Tensor"),
+        (lambda y: {"train": y}, {}, "data: got a dict with the keys ['train'], expected one data set or loader; pass"),
+        # Several channels, each of which would be counted.
+        (lambda y: [y[0], Image.new("RGB", (9, 8))], {}, "data: got a picture of mode RGB in item 1, expected one of a "
+         "single channel, the number of each pixel's class; is this the image, or a picture of the labels in colours?"),
+        (lambda y: [np.zeros((8, 9, 3), np.uint8)], {}, CHANNELS.format("(8, 9, 3)", 3, 0) + COLOURS),
+        (lambda y: [y[0], y[:1].repeat(3, 1, 1)], {}, CHANNELS.format("(3, 8, 9)", 3, 1) + COLOURS),
+        (lambda y: [(IMAGES[0], y[:3])], {}, CHANNELS.format("(3, 8, 9)", 3, 0) + COLOURS),
+        (lambda y: [(IMAGES[:2], y.view(2, 3, 8, 9))], {}, CHANNELS.format("(2, 3, 8, 9)", 3, 0) + COLOURS),
+        (lambda y: [{"image": IMAGES[0], "mask": y[:4]}], {}, CHANNELS.format("(4, 8, 9)", 4, 0) + COLOURS),
+        (lambda y: [torch.eye(5).long()[y[0] % 5].movedim(-1, 0)], {},
+         CHANNELS.format("(5, 8, 9)", 5, 0) + "one-hot labels become that by .argmax over their channels"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_counted(data, arguments, message):

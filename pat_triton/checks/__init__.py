@@ -32,6 +32,7 @@ from .tensors import (
     pixel_weight,
     sizes,
     target,
+    tensor,
     weights_of_heads,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "sizes",
     "store",
     "target",
+    "tensor",
     "vector",
     "weights",
     "weights_of_heads",

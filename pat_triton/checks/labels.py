@@ -31,24 +31,28 @@ def counted(confusion: Tensor, y: Tensor, ignored: tuple[int, ...]) -> None:
         raise wrong_labels(y, confusion.shape[1], ignored)
 
 
-def wrong_labels(y: Tensor, classes: int, ignored: tuple[int, ...]) -> ValueError:
-    """The error for a target known to hold labels that are neither a class nor ignored."""
+def wrong_labels(
+    y: Tensor, classes: int, ignored: tuple[int, ...], where: str = "target", name: str = "target",
+    more: str = "give the logits more channels",
+) -> ValueError:  # fmt: skip
+    """The error for labels known to be neither a class nor ignored, for some of them. where: they are; name: of their
+    tensor; more: what there would be if they were classes."""
     y = y.to(torch.int64)
     right = ((y >= 0) & (y < classes)) | torch.isin(y, torch.tensor(ignored, device=y.device))
     values, numbers = y[~right].unique(return_counts=True)
     shown = ignored[0] if len(ignored) == 1 else ignored
     found = list(zip(values.tolist(), numbers.tolist(), strict=True))
     listed = ", ".join(f"{value} ({number} pixels)" for value, number in found[:5])
-    more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
+    others = f" and {len(found) - 5} other values" if len(found) > 5 else ""
     return ValueError(
-        f"target: {int(numbers.sum())} labels are neither a class 0..{classes - 1} nor "
-        f"ignore_index={shown}: {listed}{more}; {_likely(values.tolist(), classes)}"
+        f"{where}: {int(numbers.sum())} labels are neither a class 0..{classes - 1} nor "
+        f"ignore_index={shown}: {listed}{others}; {_likely(values.tolist(), classes, name, more)}"
     )
 
 
-def _likely(values: list[int], classes: int) -> str:
+def _likely(values: list[int], classes: int, name: str, more: str) -> str:
     if values in ([-100], [-1], [255]):
         return f"to ignore these pixels pass ignore_index={values[0]}"
     if values == [classes]:
-        return f"labels that count from 1 need target - 1; if {classes} means unlabelled pass ignore_index={classes}"
-    return f"map the data set's ids to 0..{classes - 1} first, or give the logits more channels"
+        return f"labels that count from 1 need {name} - 1; if {classes} means unlabelled pass ignore_index={classes}"
+    return f"map the data set's ids to 0..{classes - 1} first, or {more}"
