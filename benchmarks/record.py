@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from .contest import OURS
 from .cost import Cost
 from .machine import Machine
+from .places import refuse_unusable
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,12 @@ def add_save(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_taken(path: Path | None) -> None:
-    """ValueError before the work that would end in a file that is there."""
-    if path is not None and path.exists():
+    """ValueError before the work that would end in a file that is there, or cannot be."""
+    if path is None:
+        return
+    if path.exists():
         raise ValueError(f"--save: {path} exists, expected a new file")
+    refuse_unusable("--save", path.parent)
 
 
 def write(path: Path, record: Any) -> None:

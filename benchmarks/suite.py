@@ -13,6 +13,7 @@ import torch
 from . import ahead, plots
 from .losses import add_options
 from .machine import machine, pick_timed
+from .places import refuse_unusable
 from .record import Growth, Record, write
 from .run import run
 from .shapes import Shape, quarter, resolve
@@ -116,6 +117,7 @@ def growing(device: torch.device) -> dict[str, list[Shape]]:
 
 
 def _refuse_taken(folder: Path, names: list[str]) -> None:
+    refuse_unusable("--save", folder)
     taken = [file for name in names for file in (f"{name}.json", f"{name}.svg") if (folder / file).exists()]
     if taken:
         raise ValueError(f"--save: {folder} holds {', '.join(taken)} already, expected a folder without them")

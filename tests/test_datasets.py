@@ -242,19 +242,72 @@ def test_links_to_folders_are_followed_once(name, root, tmp_path):
         assert all(line.endswith("are used") for line in said)
 
 
+JUNK = (
+    "._a.jpg", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints/a-checkpoint.jpg",
+    "__MACOSX/a.jpg", "@eaDir/a.jpg", ".hidden.png", "$RECYCLE.BIN/a.png",
+)  # fmt: skip
+
+
+def litter(folder):
+    for junk in JUNK:
+        (folder / junk).parent.mkdir(exist_ok=True)
+        (folder / junk).write_bytes(b"Mac OS X")
+
+
 @every_set
 def test_junk_is_left_out(name, root):
     put(root, name, "a")
     for at in range(2):
-        folder = place(root, name, 0, "a")[at].parent
-        (folder / ".ipynb_checkpoints").mkdir()
-        for junk in ("._a.jpg", "._a.png", ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/a-checkpoint.jpg"):
-            (folder / junk).write_bytes(b"Mac OS X")
+        litter(place(root, name, 0, "a")[at].parent)
     data, said, _ = opened(name, root)
     assert len(data.train) == 1
     assert "left there by the system (" in said[0]
     assert "without" not in said[0]
     assert "unknown" not in said[0]
+
+
+@pytest.mark.parametrize("name", ["camvid", "cityscapes", "nyu", "ade20k", "pet"])
+def test_junk_is_no_image_as_published(name, root, tmp_path):
+    put(root, name, "a", ".png" if name in ("cityscapes", "nyu") else ".jpg")
+    images = place(root, name, 0, "a")[0].parent
+    litter(images)
+    if name == "cityscapes":
+        (images / "._a_leftImg8bit.png").write_bytes(b"Mac OS X")
+    assert len(load(name, root, SIZE, 0, kept=tmp_path).train) == 1
+
+
+LISTS = {
+    "utf-8": lambda text: text.encode(),
+    "with a mark": lambda text: text.encode("utf-8-sig"),
+    "of Windows": lambda text: text.replace("\n", "\r\n").encode("utf-16"),  # as PowerShell's > writes it
+    "comments": lambda text: b"# image class\n\n" + text.encode(),
+}
+
+
+@pytest.mark.parametrize("read", [load, read.load], ids=["published", "trained"])
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_as_systems_write_them(kind, read, root, tmp_path):
+    put(root, "pet", "\u00fcber")
+    for split in PLACES["pet"][2]:
+        (root / f"annotations/{split}.txt").write_bytes(LISTS[kind](f"{split}_\u00fcber 1 1 1\n"))
+    assert len(read("pet", root, SIZE, 0, kept=tmp_path).train) == 1
+
+
+@pytest.mark.parametrize("read", [load, read.load], ids=["published", "trained"])
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        (b"", "found no name in it, expected the names of the images in ROOT/images, one in each line"),
+        (b"\xef\xbb\xbf# Abyssinian\n\n", "found no name in it, expected the names of the images in ROOT/images"),
+        (b"\xfcber 1 1 1\n", "found bytes that are no text in UTF-8 ("),
+    ],
+)
+def test_lists_that_name_nothing(held, message, read, root):
+    put(root, "pet", "a")
+    listing = root / "annotations/trainval.txt"
+    listing.write_bytes(held)
+    with pytest.raises(ValueError, match="^" + re.escape(f"{listing}: {message.replace('ROOT', str(root))}")):
+        read("pet", root, SIZE, 0)
 
 
 @every_set

@@ -13,6 +13,7 @@ from PIL import Image
 
 import pat_triton as pt
 from benchmarks.datasets import load
+from benchmarks.record import refuse_taken
 from benchmarks.training import checkpoint
 from pat_triton import metrics
 from pat_triton.adjustment import LogPrior, Scale, Variation
@@ -390,6 +391,10 @@ BAD = [
          lambda folder: (folder / "checkpoint.pt").write_text("whole") and checkpoint.read(folder)),
     *bad("--data camvid needs --root, the folder of the data set", lambda _: load("camvid", None, (32, 48), 0)),
     *bad(f"FOLDER/none: {FILES}", lambda folder: load("camvid", folder / "none", (32, 48), 0)),
+    *bad("--save: got FOLDER/taken, expected a folder, but FOLDER/taken is a file",
+         lambda folder: (folder / "taken").write_text("1") and refuse_taken(folder / "taken" / "figures.json")),
+    *bad("--save: FOLDER/taken exists, expected a new file",
+         lambda folder: (folder / "taken").write_text("1") and refuse_taken(folder / "taken")),
     *data(f"FOLDER/valannot: {FILES}", lambda root: (root / "valannot").rename(root / "labels")),
     *data("FOLDER/trainannot/1.png: no such file, expected the labels of FOLDER/train/1.jpg",
           lambda root: (root / "trainannot/1.png").unlink()),

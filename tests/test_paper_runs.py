@@ -257,6 +257,14 @@ def test_the_spread_of_one_is_none():
     assert math.isnan(results.spread([math.nan])[0])
 
 
+def test_junk_beside_the_runs(tmp_path):
+    """What macOS leaves beside a file on another system's disk is no run."""
+    for file in (numbers.RESULTS / "camvid").glob("*seed=0.json"):
+        shutil.copy(file, tmp_path)
+        (tmp_path / f"._{file.name}").write_bytes(b"Mac OS X")
+    assert len(results.read_all(tmp_path)) == len(list((numbers.RESULTS / "camvid").glob("*seed=0.json")))
+
+
 def test_the_committed_runs_are_all_losses_and_temperatures():
     text = markdown(results.read_all(numbers.RESULTS / "camvid"))
     for loss in runs.LOSSES:

@@ -207,13 +207,17 @@ def test_the_test_images_are_judged(job, tmp_path):
     [
         (("--loss", "PATLoss(ignore_index=2.5)"), "--loss PATLoss(ignore_index=2.5): ignore_index: expected an int"),
         (("--loss", "BLVLoss(class_counts=[1, 2])"), "--loss BLVLoss(class_counts=[1, 2]): class_counts: "),
+        (("--out", "FOLDER/taken"), "--out: got FOLDER/taken, expected a folder, but FOLDER/taken is a file"),
+        (("--out", "FOLDER/taken/runs"), "--out: got FOLDER/taken/runs, expected a folder, but FOLDER/taken is a file"),
         (("--device", "meta"), "--device: got 'meta', expected a device that computes"),
         (("--model", "attention-unet", "--width", 1), "--width: got 1, expected at least 2 for --model attention-unet"),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_anything_is_drawn(arguments, message, job, tmp_path):
-    code, out = job("train", *arguments, "--out", tmp_path)
+    (tmp_path / "taken").write_text("")
+    arguments = [str(argument).replace("FOLDER", str(tmp_path)) for argument in arguments]
+    code, out = job("train", "--out", tmp_path, *arguments)
     assert code == 2
-    assert message in out.err
+    assert message.replace("FOLDER", str(tmp_path)) in out.err
     assert "drawing" not in out.out
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["taken"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..scenes.canvas import VOID
 from .folders import Layout
+from .listing import lines_of
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def chosen(name: str, root: Path | None, classes: int | None) -> DataSet:
     listed = root / "objectInfo150.txt" if root else None
     if listed and listed.is_file() and classes is None:
         # Number, share, training images, validation images, names with their synonyms.
-        rows = [line.split("\t") for line in listed.read_text().splitlines()[1:]]
+        rows = [line.split("\t") for line in lines_of(listed)[1:]]
         if len(rows) != len(names) or any(len(row) != 5 for row in rows):
             raise ValueError(f"{listed}: expected a heading and {len(names)} lines of five columns, got others")
         names = tuple(row[4].split(",")[0].strip() for row in rows)

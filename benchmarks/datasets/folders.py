@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..scenes.canvas import VOID
+from .listing import is_junk, names_in
 from .splits import Sample
 
 Pair = tuple[Path, Path]
@@ -76,13 +77,11 @@ class Layout:
     def _listed(self, root: Path, folder: Path, split: str) -> list[Path]:
         assert self.listing is not None
         listing = root / self.listing.format(split=self.splits[split])
-        if not listing.is_file():
-            raise FileNotFoundError(f"{listing}: no such file, expected the names of the images in {folder}")
-        lines = (line.split() for line in listing.read_text().splitlines())
-        return sorted(folder / f"{line[0]}{self.image_ends[0]}" for line in lines if line and line[0][0] != "#")
+        return sorted(folder / f"{name}{self.image_ends[0]}" for name in names_in(listing, folder))
 
     def _found(self, folder: Path) -> list[Path]:
-        return sorted(path for path in folder.rglob("*") if path.name.endswith(self.image_ends))
+        found = (path for path in folder.rglob("*") if path.name.endswith(self.image_ends))
+        return sorted(path for path in found if not is_junk(path.relative_to(folder)))
 
     def _label(self, image: Path) -> str:
         end = next(end for end in self.image_ends if image.name.endswith(end))

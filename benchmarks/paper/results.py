@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..contest import LOSSES
+from ..datasets.listing import is_junk
 from ..training.evaluate import Scores
 
 FREE = ("evaluate", "checkpoint", "measure", "device", "out", "root")  # may differ between runs that are compared
@@ -64,7 +65,8 @@ def read(file: Path) -> Run:
 
 def read_all(folder: Path) -> list[Run]:
     """In the order of the paper's losses. ValueError where they are not of one experiment."""
-    runs = sorted(map(read, folder.glob("*.json")), key=lambda run: (order(run.loss), run.file))
+    files = [file for file in folder.glob("*.json") if not is_junk(file.relative_to(folder))]
+    runs = sorted(map(read, files), key=lambda run: (order(run.loss), run.file))
     first: dict[bool, Run] = {}
     rates: dict[str, Run] = {}
     for run in runs:

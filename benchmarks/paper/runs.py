@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from .. import parallel
+from ..places import refuse_unusable
 from ..training import checkpoint, train
 from ..training.arguments import add_arguments, complete, defaults, natural, positive, rate
 from ..training.expression import parse
@@ -114,6 +115,8 @@ def _refuse(given: dict[str, Any], own: dict[str, Any]) -> None:
         if len(set(own[option])) < len(own[option]):
             raise ValueError(f"--{option}: got {' '.join(map(str, own[option]))}, expected each once")
     out = Path(complete(given).out)
+    refuse_unusable("--out", out)
+    refuse_unusable("--save", own["save"])
     if own["save"].resolve() == out.resolve():
         raise ValueError(f"--save: got {out}, expected another folder than --out, which holds checkpoints")
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from .. import parallel
 from ..machine import pick
+from ..places import refuse_unusable
 from . import checkpoint, report
 from .arguments import DEFAULTS, add_arguments, complete, defaults
 from .comparison import compare, rehearse
@@ -44,6 +45,7 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
     device = pick(parallel.own_device(args.device))
     if device.type == "meta":
         raise ValueError("--device: got 'meta', expected a device that computes")
+    refuse_unusable("--out", Path(args.out))
     root = Path(args.root) if args.root else None
     meaning = {name: getattr(args, name) for name in ("classes", "labels_from", "ignore")}
     rehearse(args, len(chosen(args.data, root, **meaning).classes.names))

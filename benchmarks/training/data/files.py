@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ...datasets.listing import is_junk
+
 # In any case: cameras write .JPG, and phones .jpeg.
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm")
-JUNK_FOLDERS = (".ipynb_checkpoints", "__macosx", ".git", ".thumbnails", ".trash", "@eadir")
-JUNK_FILES = (".ds_store", "thumbs.db", "desktop.ini", ".gitkeep", ".gitignore")
 ORIENTATION = 0x0112  # the EXIF tag
 # What undoes the orientations that exchange height and width.
 BACK = {
@@ -111,14 +111,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _kind(file: Path, folder: Path) -> str:
-    if _is_junk(file.relative_to(folder)):
+    if is_junk(file.relative_to(folder)):
         return "junk"
     if not os.path.isfile(file):
         return "broken"
     return "pictures" if file.suffix.lower() in PICTURES else "unknown"
-
-
-def _is_junk(file: Path) -> bool:
-    """file: below the data's folder, as that may itself lie anywhere."""
-    folders = {part.lower() for part in file.parts[:-1]}
-    return file.name.startswith("._") or file.name.lower() in JUNK_FILES or not folders.isdisjoint(JUNK_FOLDERS)

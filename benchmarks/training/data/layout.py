@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ...datasets.folders import Layout, Pair
+from ...datasets.listing import names_in
 from ...datasets.splits import Sample
 from .files import files_of, key, photograph
 from .labels import classes_of, read_labels
@@ -105,10 +106,7 @@ class Published(Layout):
         """Of images that are listed; the others belong to other splits."""
         assert self.listing is not None
         listing = root / self.listing.format(split=self.splits[split])
-        if not listing.is_file():
-            raise FileNotFoundError(f"{listing}: no such file, expected the names of the images in {folder}")
-        lines = (line.split() for line in listing.read_text().splitlines())
-        names = {line[0] for line in lines if line and line[0][0] != "#"}
+        names = set(names_in(listing, folder))
         pairs = [pair for pair in found.pairs if key(pair[0], folder) in names]
         missing = sorted(names - {key(image, folder) for image, _ in pairs})
         without = {key(image, folder): image for image in found.left[WITHOUT_LABELS]}
@@ -119,8 +117,6 @@ class Published(Layout):
                 raise FileNotFoundError(f"{wanted}: no such file, expected the labels of {image}")
             wanted = folder / f"{missing[0]}{self.image_ends[0]}"
             raise FileNotFoundError(f"{wanted}: no such file, expected an image that is listed")
-        if not pairs:
-            raise FileNotFoundError(f"{listing}: no image in it, expected the names of the images in {folder}")
         unlisted = [image for image, _ in found.pairs if key(image, folder) not in names] + [*without.values()]
         left = {"not in the split's list": sorted(unlisted), **found.left, WITHOUT_LABELS: ()}
         return Pairing(pairs, found.files, left)
