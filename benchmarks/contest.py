@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 import torch
 
 import pat_triton
+from pat_triton.adjustment import Variation
+from pat_triton.losses import CATALOGUE
 
 from . import eager, liger, research
 from .case import Case
@@ -16,8 +19,7 @@ from .cost import Loss
 
 OURS = ("triton", "torch")
 RIVALS = ("compiled", "released", "liger")  # besides the eager formula, which is always there
-COUNTED = ("ClassBalancedLoss", "ClassBalancedFocalLoss", "BalancedSoftmaxLoss", "LDAMLoss", "BLVLoss")
-LOSSES = tuple(eager.FORMULAS)
+LOSSES = tuple(CATALOGUE)
 BASE = "CrossEntropyLoss"  # whose eager formula is F.cross_entropy
 
 
@@ -72,4 +74,9 @@ def paths(device: torch.device) -> tuple[str, ...]:
 
 def options(loss: str, case: Case) -> dict[str, Any]:
     """Arguments of the loss, in ``pat_triton`` and in ``reference``."""
-    return {"class_counts": case.counts} if loss in COUNTED else {}
+    return {"class_counts": case.counts} if "class_counts" in signature(CATALOGUE[loss].__init__).parameters else {}
+
+
+def draws(loss: pat_triton.SegmentationLoss) -> bool:
+    """Whether it has noise, of which a rival's is another draw."""
+    return any(isinstance(part, Variation) for part in loss.adjustment)

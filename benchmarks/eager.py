@@ -6,10 +6,15 @@ size than their target are resized first. Tables of the data set's class counts 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+import reference
+from pat_triton.losses import CATALOGUE
 
 IGNORED = 255
 
@@ -105,7 +110,7 @@ class Formula:
         return () if self.table is None else (self.table(counts),)
 
 
-FORMULAS = {
+WRITTEN = {
     "CrossEntropyLoss": Formula(cross_entropy),
     "FocalLoss": Formula(focal, options=("gamma",)),
     "ClassBalancedLoss": Formula(class_balanced, balance),
@@ -115,3 +120,18 @@ FORMULAS = {
     "BLVLoss": Formula(blv, variations, ("sigma",)),
     "PATLoss": Formula(pat, options=("temperature",)),
 }
+
+
+def of_reference(loss: str) -> Formula:
+    """The reference's, for a loss for which none is written above."""
+    arguments = signature(CATALOGUE[loss].__init__).parameters
+    own = tuple(name for name in arguments if name not in ("self", "class_counts", "weight", "options"))
+
+    def call(logits: Tensor, target: Tensor, *counts: Tensor, **settings: Any) -> Tensor:
+        given = {"class_counts": counts[0]} if counts else {}
+        return getattr(reference, loss)(**given, **settings)(resize(logits, target), target)  # type: ignore[no-any-return]
+
+    return Formula(call, (lambda counts: counts) if "class_counts" in arguments else None, own)
+
+
+FORMULAS = {loss: WRITTEN.get(loss) or of_reference(loss) for loss in CATALOGUE}

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+import pat_triton
 import reference
 
 from .case import Case
-from .contest import Contestant, options
+from .contest import Contestant, draws, options
 from .eager import IGNORED
 from .record import Row
 
@@ -28,7 +29,7 @@ class Truth:
         variant = {"variant": "release"} if released and loss == "PATLoss" else {}
         criterion = getattr(reference, loss)(**options(loss, case), **variant)
         logits = case.logits.detach().double().requires_grad_()
-        self.draws = loss == "BLVLoss"
+        self.draws = draws(getattr(pat_triton, loss)())
         value = criterion(logits, case.target, **({"seed": self._key(case.device)} if self.draws else {}))
         if released and self.draws:
             value = value * (case.target != IGNORED).double().mean()

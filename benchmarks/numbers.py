@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import kernels, overview, roofline
+from . import catalogue, kernels, overview, roofline
 from .captions import digits, title
 from .contest import OURS
 from .gpu import tiles
@@ -17,6 +17,7 @@ from .record import Record, Suite, read
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = Path(__file__).parent / "results"
 BLOCK = re.compile(r"(<!-- figures (\S+) -->\n).*?(<!-- end -->)", re.S)
+CATALOGUE = re.compile(r"(<!-- losses -->\n).*?(<!-- end -->)", re.S)
 RIVALS = ("eager", "compiled", "released")
 SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
@@ -36,8 +37,10 @@ def rewrite(_: argparse.Namespace) -> None:
 
 
 def filled(text: str) -> str:
-    """The text with each block between ``<!-- figures FILE -->`` and ``<!-- end -->`` as its record gives it."""
-    return BLOCK.sub(lambda found: found[1] + markdown(RESULTS / found[2]) + found[3], text)
+    """The text with each block between ``<!-- figures FILE -->`` and ``<!-- end -->`` as its record gives it, and the
+    table of the losses after ``<!-- losses -->``."""
+    text = BLOCK.sub(lambda found: found[1] + markdown(RESULTS / found[2]) + found[3], text)
+    return CATALOGUE.sub(lambda found: found[1] + catalogue.markdown() + found[2], text)
 
 
 def markdown(file: Path) -> str:

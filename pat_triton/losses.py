@@ -7,7 +7,7 @@ the batch; N is their sum; S_bl the pixels of class l in image b.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Unpack
 
 from .adjustment import LogPrior, Margin, Scale, Variation
 from .checks import finite, flag, known, positive
@@ -15,6 +15,30 @@ from .criterion import SegmentationLoss
 from .curves import Exponential, Focal
 from .options import Counted, Numbers, Options, Weighted
 from .weights import EffectiveNumber, Element, MaskSize, WeightedPixel
+
+__all__ = [
+    "BLVLoss",
+    "BalancedSoftmaxLoss",
+    "ClassBalancedFocalLoss",
+    "ClassBalancedLoss",
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "LDAMLoss",
+    "PATLoss",
+]
+
+
+class Entry(NamedTuple):
+    """What lists of losses say of one: the README's table, the registry of mmsegmentation.
+
+    short: its name among several losses, "loss_" before it. The others are its three parts in words, and its source.
+    """
+
+    short: str
+    adjustment: str
+    curve: str
+    weights: str
+    source: str
 
 
 class Argument:
@@ -48,6 +72,8 @@ class CrossEntropyLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry("ce", "-", "1", "torch's", "-")
+
     def __init__(self, weight: Numbers | None = None, **options: Unpack[Counted]) -> None:
         super().__init__(weights=WeightedPixel(), weight=weight, **options)
 
@@ -60,6 +86,7 @@ class FocalLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry("focal", "-", "(1 - p)^gamma", "1 / labelled pixels", "Lin et al. 2017, eq. 4")
     gamma = Argument()
 
     def __init__(self, gamma: float = 2.0, **options: Unpack[Options]) -> None:
@@ -77,6 +104,9 @@ class ClassBalancedLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry(
+        "cb", "-", "1", "(1 - beta) / (1 - beta^n_l), summing to L, / labelled", "Cui et al. 2019, eq. 10"
+    )  # fmt: skip
     beta = Argument()
 
     def __init__(
@@ -91,6 +121,7 @@ class ClassBalancedFocalLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry("cb_focal", "-", "(1 - p)^gamma", "as above", "Cui et al. 2019, eq. 13")
     beta = Argument()
     gamma = Argument()
 
@@ -110,6 +141,8 @@ class BalancedSoftmaxLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry("bms", "offset log n_l", "1", "1 / labelled", "Ren et al. 2020, eq. 4")
+
     def __init__(self, class_counts: Numbers | None = None, **options: Unpack[Weighted]) -> None:
         super().__init__(adjustment=LogPrior(), class_counts=class_counts, **options)
 
@@ -124,6 +157,7 @@ class LDAMLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry("ldam", "margin C / n_l^(1/4), scale", "1", "1 / labelled", "Cao et al. 2019, eq. 13")
     max_margin = Argument()
     scale = Argument()
 
@@ -153,6 +187,7 @@ class BLVLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry("blv", "c_l |v|, c_l ~ log N - log n_l", "1", "1 / labelled", "Wang et al. 2023")
     sigma = Argument()
     distribution = Argument()
 
@@ -182,6 +217,9 @@ class PATLoss(SegmentationLoss):
     Other options, shapes and errors: ``SegmentationLoss``.
     """
 
+    entry: ClassVar = Entry(
+        "pat", "-", "exp((1 - p - epsilon) / T)", "1 / (B S_bl), S_bl pixels of l in b", "PAT, eqs. 4 and 5"
+    )  # fmt: skip
     VARIANTS = ("paper", "table1", "release")
 
     temperature = Argument(
@@ -216,3 +254,7 @@ class PATLoss(SegmentationLoss):
         else:
             curve = Exponential(T if variant == "paper" else -T, epsilon, through)
             super().__init__(curve, weights=MaskSize(), **options)
+
+
+# Every list of losses elsewhere is made of this one.
+CATALOGUE: dict[str, type[SegmentationLoss]] = {name: kind for name, kind in list(globals().items()) if name in __all__}

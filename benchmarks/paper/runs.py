@@ -25,7 +25,7 @@ from rich.progress import track
 from .. import parallel
 from ..places import refuse_unusable
 from ..training import checkpoint, train
-from ..training.arguments import add_arguments, complete, defaults, natural, positive, rate
+from ..training.arguments import add_arguments, complete, defaults, load_modules, natural, positive, rate
 from ..training.expression import parse
 from . import figures
 from .results import read, read_all, same
@@ -72,6 +72,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if name != "run"}
     own = {name: given.pop(name) for name in ("save", "seeds", "rates", "sweep", "sweep_steps", "jobs")}
+    load_modules(given.get("imports"))
     losses = _expressions(given.pop("loss", LOSSES))
     save: Path = own["save"]
     _refuse(given, own)

@@ -11,7 +11,7 @@ from .. import parallel
 from ..machine import pick
 from ..places import refuse_unusable
 from . import checkpoint, report
-from .arguments import DEFAULTS, add_arguments, complete, defaults
+from .arguments import DEFAULTS, add_arguments, complete, defaults, load_modules
 from .comparison import compare, rehearse
 from .data import chosen, load
 from .log import write_losses
@@ -45,6 +45,7 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
     device = pick(parallel.own_device(args.device))
     if device.type == "meta":
         raise ValueError("--device: got 'meta', expected a device that computes")
+    load_modules(args.imports)
     refuse_unusable("--out", Path(args.out))
     root = Path(args.root) if args.root else None
     meaning = {name: getattr(args, name) for name in ("classes", "labels_from", "ignore")}

@@ -2,6 +2,8 @@
 
 import argparse
 import math
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from .. import networks
@@ -17,7 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "data": "scenes", "root": None, "classes": None, "labels_from": None, "ignore": None,
     "crop": None, "scale": (1.0, 1.0),
     "model": "pyramid", "width": None, "encoder": "resnet34", "pretrained": False,
-    "loss": ("CrossEntropyLoss", "PATLoss"), "set": (),
+    "loss": ("CrossEntropyLoss", "PATLoss"), "set": (), "imports": None,
     "optimizer": "adam", "lr": 4e-3, "weight_decay": 0.0, "schedule": "cosine", "warmup": 0.1, "amp": "none",
     "seed": 0, "device": "auto", "out": "runs", "checkpoint": 100, "measure": True,
 }  # fmt: skip
@@ -47,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "SegmentationLoss(Focal(2), Variation(0.5), MaskSize())")  # fmt: skip
     loss.add_argument("--set", nargs="+", action="extend", metavar="[LOSS.]NAME=VALUE",
                       help="options of the losses, such as PATLoss.temperature=5")  # fmt: skip
+    loss.add_argument("--import", nargs="+", action="extend", dest="imports", metavar="MODULE",
+                      help="has curves of your own for --loss, and registers them; mine is mine.py here")  # fmt: skip
     steps = parser.add_argument_group("training")
     steps.add_argument("--steps", type=positive, metavar="N", help="training steps for each loss")
     steps.add_argument("--batch", type=positive, metavar="N", help="images in a step, over all processes")
@@ -78,7 +82,7 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
     budget = SETS[given.get("data", DEFAULTS["data"])]
     arguments = DEFAULTS | {"size": budget.size, "steps": budget.steps, "batch": budget.batch} | given
     arguments.setdefault("evaluate", max(1, arguments["steps"] // 5))
-    for name in ("size", "crop", "scale", "loss", "set", "ignore"):
+    for name in ("size", "crop", "scale", "loss", "set", "ignore", "imports"):
         arguments[name] = arguments[name] and tuple(arguments[name])
     args = argparse.Namespace(**arguments)
     if args.scale[0] > args.scale[1]:
@@ -89,6 +93,7 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
         raise ValueError(f"--root: got {args.root}, expected none: scenes are drawn; --data camvid reads one")
     if args.classes is not None and not 2 <= args.classes < VOID:
         raise ValueError(f"--classes: got {args.classes}, expected 2 to {VOID - 1}")
+    load_modules(args.imports)
     expressions = [str(parse(text, args.set)) for text in args.loss]
     if len(set(expressions)) < len(expressions):
         raise ValueError(f"--loss: got {', '.join(expressions)}, expected each once")
@@ -96,6 +101,18 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
     for loss in named - {text.partition("(")[0] for text in args.loss}:
         raise ValueError(f"--set: got an option of {loss}, which is not among --loss")
     return args
+
+
+def load_modules(names: Sequence[str] | None) -> None:
+    """For the curves that they register."""
+    for name in names or ():
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"--import: got {name!r}, expected a module that Python finds, such as mine for the file mine.py in "
+                f"this folder ({error})"
+            ) from error
 
 
 def rate(text: str) -> float:

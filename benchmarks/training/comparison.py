@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from ..contest import draws
 from ..cost import Cost, costs, disagreement
 from ..datasets import VOID, Data
 from ..datasets.augmentation import Augmentation
@@ -148,8 +149,7 @@ def _measured(
             return theirs(z, y)
 
     measured = costs({"ours": ours, "eager": eager}, logits, target)
-    # BLV's noise is another draw.
-    difference = None if expression.name == "BLVLoss" else disagreement(ours, eager, logits, target)
+    difference = None if draws(ours) else disagreement(ours, eager, logits, target)
     return measured["ours"], measured["eager"], difference
 
 

@@ -12,22 +12,12 @@ from torch import Tensor
 import pat_triton
 from pat_triton import adjustment, curves, weights
 from pat_triton.keywords import keywords, refuse
+from pat_triton.losses import CATALOGUE
 
-from ..contest import LOSSES
 from ..cost import Loss
 from ..eager import FORMULAS
 
-PARTS = {
-    name: getattr(module, name)
-    for module, names in (
-        (curves, ("CrossEntropy", "Focal", "Exponential")),
-        (adjustment, ("Scale", "LogPrior", "Margin", "Variation")),
-        (weights, ("Pixel", "WeightedPixel", "EffectiveNumber", "MaskSize", "Element")),
-    )
-    for name in names
-}
-VALUE = f"a literal, a word or one of {', '.join(PARTS)}"
-KNOWN = {name: getattr(pat_triton, name) for name in (*LOSSES, "SegmentationLoss")}
+KNOWN = {**CATALOGUE, "SegmentationLoss": pat_triton.SegmentationLoss}
 
 
 @dataclass(frozen=True)
@@ -110,16 +100,26 @@ def _evaluated(text: str) -> Any:
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise ValueError(f"got {text!r}, expected {VALUE}") from error
+        raise ValueError(f"got {text!r}, expected {_expected()}") from error
     return _value(node)
+
+
+def parts() -> dict[str, Any]:
+    """What the open form is made of, registered curves too."""
+    return {kind.__name__: kind for kind in (*curves.CURVES.values(), *adjustment.DESCRIBED, *weights.DESCRIBED)}
+
+
+def _expected() -> str:
+    return f"a literal, a word or one of {', '.join(parts())}"
 
 
 def _value(node: ast.expr) -> Any:
     """A literal, a part of a loss such as ``Focal(2)``, or a word."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PARTS:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in parts():
+        kind = parts()[node.func.id]
         named = {name: _value(value) for name, value in _named(node).items()}
-        refuse(node.func.id, named, keywords(PARTS[node.func.id]))
-        return PARTS[node.func.id](*map(_value, node.args), **named)
+        refuse(node.func.id, named, keywords(kind))
+        return kind(*map(_value, node.args), **named)
     if isinstance(node, ast.Tuple):
         return tuple(map(_value, node.elts))
     if isinstance(node, ast.Name):
@@ -127,4 +127,4 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError as error:
-        raise ValueError(f"got {ast.unparse(node)!r}, expected {VALUE}") from error
+        raise ValueError(f"got {ast.unparse(node)!r}, expected {_expected()}") from error

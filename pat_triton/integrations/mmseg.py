@@ -26,18 +26,8 @@ from ..keywords import keywords, refuse
 from ..statistics import Statistics
 from ..weights import Described, LabelCounts
 
-LOSSES = {
-    "CrossEntropyLoss": "loss_ce",
-    "FocalLoss": "loss_focal",
-    "ClassBalancedLoss": "loss_cb",
-    "ClassBalancedFocalLoss": "loss_cb_focal",
-    "BalancedSoftmaxLoss": "loss_bms",
-    "LDAMLoss": "loss_ldam",
-    "BLVLoss": "loss_blv",
-    "PATLoss": "loss_pat",
-}
-
-
+# Their keys among a head's losses.
+LOSSES = {name: f"loss_{kind.entry.short}" for name, kind in losses.CATALOGUE.items()}  # type: ignore[attr-defined]
 UNSAID = 255  # The ignore_index of a head and of a criterion for which nobody said one.
 TINY = torch.finfo(torch.float32).eps  # mmsegmentation adds it to what it divides by.
 
@@ -235,7 +225,7 @@ def _accuracy(stats: Statistics) -> Tensor:
 
 def _register() -> None:
     for name, key in LOSSES.items():
-        _add(f"Fused{name}", (Loss,), kind=getattr(losses, name), default_name=key, __doc__=Loss.__doc__)
+        _add(f"Fused{name}", (Loss,), kind=losses.CATALOGUE[name], default_name=key, __doc__=Loss.__doc__)
     for head in list(MODELS.module_dict.values()):
         if getattr(head, "loss_by_feat", None) is BaseDecodeHead.loss_by_feat:
             _add(f"Fused{head.__name__}", (FusedResize, head), __doc__=head.__doc__)
