@@ -123,7 +123,7 @@ class Described:
 
 @dataclasses.dataclass(frozen=True)
 class Scale(Described):
-    """a = scale * z; scale > 0. 1 / T is a softmax temperature."""
+    """Multiplies the logits by a scale above 0. A scale of 1 / T is a softmax with temperature T."""
 
     scale: float
 
@@ -137,14 +137,15 @@ class Scale(Described):
 
 @dataclasses.dataclass(frozen=True)
 class LogPrior(Described):
-    """offset = log n_l: balanced softmax (Ren et al. 2020, equation 4)."""
+    """Adds log n_l to the logits: balanced softmax (Ren et al. 2020, equation 4)."""
 
     amounts = AdjustmentNumbers(offset=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Margin(Described):
-    """margin_l = C / n_l ** (1/4), the largest = max_margin (LDAM, Cao et al. 2019, equation 13)."""
+    """Subtracts a margin from the label's logit: C / n_l ** (1/4), the largest of which is ``max_margin``
+    (LDAM, Cao et al. 2019, equation 13)."""
 
     max_margin: float = 0.5
 
@@ -158,10 +159,11 @@ class Margin(Described):
 
 @dataclasses.dataclass(frozen=True)
 class Variation(Described):
-    """variation_l = (log N - log n_l) / the largest of these (BLV, Wang et al. 2023): tail classes vary most.
+    """Adds noise to the logits, times (log N - log n_l) / the largest of these: tail classes vary most
+    (BLV, Wang et al. 2023).
 
-    ``distribution``: "gaussian" N(0, sigma), "uniform" U(-sigma, sigma), or "xavier"
-    N(0, sigma * sqrt(1 / L)); all clamped to [-1, 1].
+    ``distribution`` is "gaussian", N(0, sigma), "uniform", U(-sigma, sigma), or "xavier", N(0, sigma * sqrt(1 / L)).
+    All are clamped to [-1, 1], and the absolute value of what was drawn is added.
     """
 
     sigma: float = 4.0

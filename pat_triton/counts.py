@@ -78,7 +78,8 @@ def class_counts(
         counts += found[0, :-1]
         pixels += y.numel()
     if not counts.any():
-        raise ValueError(f"data: found no pixel of the {num_classes} classes, expected some")
+        why = f"all {pixels} are ignored" if pixels else "the data are empty"
+        raise ValueError(f"data: found no pixel of the {num_classes} classes, expected some; {why}")
     _warn_of_one_class(counts, pixels, ignored)
     if file is not None:
         _write(file, counts, ignored)

@@ -1,10 +1,10 @@
 """(b) Focusing curves: how much a pixel counts, given the probability of its label.
 
-A curve is a frozen dataclass of its parameters with two faces. Called in plain torch on
-``u = log p``, ``p`` and ``q = 1 - p`` (same shape, floating point; ``q`` is exact where ``1 - p``
-would cancel) it returns ``(value, slope)``: the loss ``-f(p) * u`` and its derivative with respect
-to ``u``. Its Triton twin has the same name in ``pat_triton.kernels.curves``, or is given to
-``register``. Tests tie the two faces, and the slope to the value.
+A curve is a frozen dataclass of its parameters, and is written twice. Called in plain torch on ``u = log p``, ``p`` and
+``q = 1 - p`` (of the same shape, floating point; ``q`` is exact where ``1 - p`` would cancel) it returns
+``(value, slope)``: the loss ``-f(p) * u`` and its derivative with respect to ``u``. The Triton function that does the
+same has its name in ``pat_triton.kernels.curves``, or is given to ``register`` as its ``twin``. Tests compare the two,
+and the slope with the value.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from .checks import away_from_0, finite, known, non_negative, store
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """Base of all curves: a frozen dataclass of numbers with a ``name`` of its own, called as ``curve(u, p, q)``.
+    """The base of all curves: a frozen dataclass of numbers with a ``name`` of its own, called as ``curve(u, p, q)``.
 
-    u = log p, p and q = 1 - p of the label: tensors of one shape, floating point. Returns (value, slope), of that
-    shape: the loss and its derivative with respect to u. The kernels need its Triton twin and torch.compile its
-    name, see ``register``; the parameters reach the twin in field order.
+    p is the probability of the label, u = log p and q = 1 - p: floating tensors of one shape. A call returns
+    (value, slope) of that shape: the loss, and its derivative with respect to u. The kernels need the same as a Triton
+    function, and torch.compile needs the name: see ``register``. That function gets the parameters in field order.
     """
 
     name: ClassVar[str]
@@ -32,7 +32,7 @@ class Curve:
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        """Its numbers in field order; worked out once."""
+        """Its numbers, in the order of its fields."""
         if "_parameters" not in self.__dict__:
             values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
             self.__dict__["_parameters"] = tuple([finite(name, value) for name, value in values])
@@ -45,10 +45,15 @@ C = TypeVar("C", bound=type[Curve])
 
 
 def register(curve: C, twin: Any = None) -> C:
-    """Make a curve known by its name. ``twin``: its ``@triton.jit`` face ``(u, p, q, *parameters)`` for curves outside
-    the package; without one the kernels refuse the curve, and backend="torch" takes it.
+    """Makes a curve known by its name, and returns it.
 
-    Raises ValueError if the name is taken by another class, or has another twin.
+    Args:
+        curve: a subclass of ``Curve``.
+        twin: the ``@triton.jit`` function ``(u, p, q, *parameters) -> (value, slope)`` that computes the same. Without
+            one the kernels refuse the curve, and only backend="torch" takes it.
+
+    Raises:
+        ValueError: if the name is that of another class, or has another Triton function.
     """
     if CURVES.get(curve.name, curve) is not curve:
         raise ValueError(f"curve: the name {curve.name!r} is taken by {CURVES[curve.name].__qualname__}")
@@ -78,7 +83,7 @@ def as_curve(curve: Curve | str) -> Curve:
 @register
 @dataclasses.dataclass(frozen=True)
 class CrossEntropy(Curve):
-    """f = 1."""
+    """Cross-entropy: every pixel counts alike, f = 1."""
 
     name = "cross_entropy"
 
@@ -89,7 +94,7 @@ class CrossEntropy(Curve):
 @register
 @dataclasses.dataclass(frozen=True)
 class Focal(Curve):
-    """f = (1 - p) ** gamma, gamma >= 0 (Lin et al. 2017, equation 4)."""
+    """The focal loss: f = (1 - p) ** gamma, where gamma is 0 or more (Lin et al. 2017, equation 4)."""
 
     gamma: float = 2.0
 
@@ -108,10 +113,10 @@ class Focal(Curve):
 @register
 @dataclasses.dataclass(frozen=True)
 class Exponential(Curve):
-    """f = exp((1 - p - epsilon) / temperature): PAT's beta.
+    """PAT's beta: f = exp((1 - p - epsilon) / temperature).
 
-    A negative temperature gives the reciprocal weight. ``through`` is the share of the gradient
-    that flows through f: 1, or 0 to detach it.
+    A negative temperature gives the reciprocal of the weight. ``through`` is the share of the gradient that flows
+    through f: 1, or 0 where f is a constant for the gradient.
     """
 
     temperature: float = 20.0

@@ -1,8 +1,8 @@
-"""The catalogue: one class a paper, each a sentence in the three parts.
+"""The catalogue: a class for each paper, which names the three parts of its loss.
 
-Their common options, shapes, dtypes and errors are described at ``SegmentationLoss``. p_y is the
-softmax of a pixel's logits at its label y; n_l are the pixels of class l in ``class_counts``, or in
-the batch; N is their sum; S_bl the pixels of class l in image b.
+In what follows z are the logits of a pixel and y is its label; p_y is the softmax of its logits at its label. n_l is
+the number of pixels of class l in ``class_counts``, or in the batch, and N is the sum of them. S_bl is the number of
+pixels of class l in image b.
 """
 
 import math
@@ -67,9 +67,12 @@ def _of_parts(loss: SegmentationLoss, name: str) -> Any:
 
 
 class CrossEntropyLoss(SegmentationLoss):
-    """-log p_y; the mean divides by the summed class weights of the labelled pixels, as torch.
+    """Cross-entropy: the loss of a pixel is -log p_y.
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    Its mean is divided by the sum of the class weights of the labelled pixels, as torch's is. Without ``weight`` that
+    is the number of labelled pixels.
+
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry("ce", "-", "1", "torch's", "-")
@@ -79,11 +82,13 @@ class CrossEntropyLoss(SegmentationLoss):
 
 
 class FocalLoss(SegmentationLoss):
-    """-(1 - p_y)^gamma log p_y (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4).
+    """The focal loss of a pixel is -(1 - p_y)^gamma log p_y
+    (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4).
 
-    gamma: focusing, 0 or more; 0 is cross-entropy.
+    Args:
+        gamma: how much less a confident pixel counts; a number of 0 or more. With 0 the loss is cross-entropy.
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry("focal", "-", "(1 - p)^gamma", "1 / labelled pixels", "Lin et al. 2017, eq. 4")
@@ -94,14 +99,18 @@ class FocalLoss(SegmentationLoss):
 
 
 class ClassBalancedLoss(SegmentationLoss):
-    """-v_y log p_y with v_l = (1 - beta) / (1 - beta^n_l), normalised to sum to the number of classes
+    """Cross-entropy with a weight for each class: the loss of a pixel is -v_y log p_y
     (Cui et al. 2019, Class-Balanced Loss Based on Effective Number of Samples, equation 10).
 
-    class_counts: n_l, (L,) whole numbers; None counts the batch.
-    beta: in [0, 1). None is (N - 1) / N: the literature's 0.9999 saturates on pixel counts and gives
-    every class the same weight. A class with n_l = 0 weighs 0, and the others sum to their number.
+    The weights are v_l = (1 - beta) / (1 - beta^n_l), multiplied by one factor so that they sum to the number of
+    classes with pixels. A class with n_l = 0 has weight 0: its pixels have no loss.
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    Args:
+        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch.
+        beta: a number in [0, 1). None is (N - 1) / N, because the literature's 0.9999 gives every class the same weight
+            where pixels are counted.
+
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry(
@@ -116,9 +125,14 @@ class ClassBalancedLoss(SegmentationLoss):
 
 
 class ClassBalancedFocalLoss(SegmentationLoss):
-    """-v_y (1 - p_y)^gamma log p_y, v as in ``ClassBalancedLoss`` (Cui et al. 2019, equation 13).
+    """The focal loss with the class weights of ``ClassBalancedLoss``: -v_y (1 - p_y)^gamma log p_y
+    (Cui et al. 2019, equation 13).
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    Args:
+        class_counts, beta: see ``ClassBalancedLoss``.
+        gamma: see ``FocalLoss``.
+
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry("cb_focal", "-", "(1 - p)^gamma", "as above", "Cui et al. 2019, eq. 13")
@@ -136,9 +150,14 @@ class ClassBalancedFocalLoss(SegmentationLoss):
 
 
 class BalancedSoftmaxLoss(SegmentationLoss):
-    """-log softmax(z + log n)_y (Ren et al. 2020, Balanced Meta-Softmax, equation 4); n floored at 1.
+    """Cross-entropy of logits to which log n_l was added: -log softmax(z + log n)_y
+    (Ren et al. 2020, Balanced Meta-Softmax, equation 4).
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    Args:
+        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch. A count
+            of 0 is taken as 1.
+
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry("bms", "offset log n_l", "1", "1 / labelled", "Ren et al. 2020, eq. 4")
@@ -148,13 +167,17 @@ class BalancedSoftmaxLoss(SegmentationLoss):
 
 
 class LDAMLoss(SegmentationLoss):
-    """-log softmax(scale * (z - margin_l [l = y]))_y with margin_l = C / n_l^(1/4)
+    """Cross-entropy of scaled logits, from whose label a margin was subtracted:
+    -log softmax(scale * (z - margin_l [l = y]))_y, where margin_l = C / n_l^(1/4)
     (Cao et al. 2019, Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, equation 13).
 
-    class_counts: n_l, (L,) whole numbers; None counts the batch.
-    max_margin: the largest margin, which fixes C; above 0. scale: above 0. n is floored at 1.
+    Args:
+        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch. A count
+            of 0 is taken as 1.
+        max_margin: the largest margin, that of the rarest class, which fixes C; a number above 0.
+        scale: a number above 0.
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry("ldam", "margin C / n_l^(1/4), scale", "1", "1 / labelled", "Cao et al. 2019, eq. 13")
@@ -172,19 +195,22 @@ class LDAMLoss(SegmentationLoss):
 
 
 class BLVLoss(SegmentationLoss):
-    """-log softmax(z + c |v|)_y, c_l = (log N - log n_l) / max over classes: tail classes vary most
+    """Cross-entropy of logits with noise, most of it at rare classes: -log softmax(z + c |v|)_y, where
+    c_l = (log N - log n_l) / the largest of these
     (Wang et al. 2023, Balancing Logit Variation for Long-tailed Semantic Segmentation).
 
-    v is drawn anew for every image, class and pixel and clamped to [-1, 1]; it is generated from
-    torch's generator of the logits' device, never stored, and the same on every path. In eval mode
-    the loss is plain cross-entropy.
+    The noise v is drawn anew for every image, class and pixel, and clamped to [-1, 1]. It comes from torch's generator
+    of the logits' device, is never stored, and is the same on every backend. In eval mode there is none, and the loss
+    is cross-entropy.
 
-    class_counts: n_l, (L,) whole numbers; None counts the batch.
-    sigma: standard deviation (or half-width), 0 or more; 4 is the authors' release, where 80 % of the
-    draws saturate. distribution: "gaussian" N(0, sigma), "uniform" U(-sigma, sigma), or "xavier"
-    N(0, sigma * sqrt(1 / L)). n is floored at 1, after N is summed.
+    Args:
+        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch. A count
+            of 0 is taken as 1, after N is summed.
+        sigma: the standard deviation of the noise, or half the width of the uniform one; a number of 0 or more. 4 is
+            that of the authors' release, where 80 % of the draws are clamped.
+        distribution: "gaussian" is N(0, sigma), "uniform" is U(-sigma, sigma), "xavier" is N(0, sigma * sqrt(1 / L)).
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry("blv", "c_l |v|, c_l ~ log N - log n_l", "1", "1 / labelled", "Wang et al. 2023")
@@ -202,19 +228,21 @@ class BLVLoss(SegmentationLoss):
 
 
 class PATLoss(SegmentationLoss):
-    """-beta log p_y / S_by, the mean over the B images, beta = exp((1 - p_y - epsilon) / T)
+    """Pixel-wise adaptive training: the loss of a pixel is -beta log p_y / S_by, and its mean is over the B images
     (PAT: Pixel-wise Adaptive Training for Long-tailed Segmentation, equations 4 and 5).
 
-    temperature: T, above 0. epsilon: a finite number. detach_weight: no gradient through beta.
-    variant: the paper says three things.
+    Args:
+        temperature: T, a number above 0; beta = exp((1 - p_y - epsilon) / T).
+        epsilon: any number.
+        variant: which of the three things that the paper and its code say.
 
-    - "paper": equations 4 and 5, as above.
-    - "table1": beta = exp((p_y - 1 + epsilon) / T), the reciprocal weight, which is what the
-      paper's Table 1 prints; mask sizes as above.
-    - "release": the authors' code: log-softmax of z / T, beta = 1 / (2 exp(p_y - 1)), no mask
-      sizes, and the mean over all B * L * H * W elements, ignored pixels counted; epsilon must be 0.
+            - "paper": equations 4 and 5, as above.
+            - "table1": beta = exp((p_y - 1 + epsilon) / T), the reciprocal, whose values the paper's Table 1 prints.
+            - "release": the authors' code. It takes the log-softmax of z / T and beta = 1 / (2 exp(p_y - 1)), has no
+              mask sizes, and divides by all B * L * H * W elements, ignored pixels counted; epsilon must be 0.
+        detach_weight: whether beta is a constant for the gradient.
 
-    Other options, shapes and errors: ``SegmentationLoss``.
+    ``SegmentationLoss`` describes the other options, shapes and errors.
     """
 
     entry: ClassVar = Entry(

@@ -22,14 +22,15 @@ from .statistics import Statistics
 
 
 class Overlap(NamedTuple):
-    """by_class: (L,), nan where a class is neither labelled nor predicted. mean: () of the others."""
+    """``by_class`` is (L,), nan where a class is neither labelled nor predicted; ``mean`` is the mean of the others."""
 
     by_class: Tensor
     mean: Tensor
 
 
 class Accuracy(NamedTuple):
-    """overall: () of all labelled pixels. by_class: (L,) of each class's, nan without any. mean: () of the others."""
+    """``overall`` is of all labelled pixels. ``by_class`` is (L,), of those of each class, nan where it has none;
+    ``mean`` is the mean of the others."""
 
     overall: Tensor
     by_class: Tensor

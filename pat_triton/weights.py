@@ -157,7 +157,7 @@ class Described:
 
 @dataclasses.dataclass(frozen=True)
 class Pixel(Described):
-    """Every labelled pixel counts alike: 1 / labelled pixels."""
+    """Every labelled pixel counts alike. The mean divides by the number of labelled pixels."""
 
     numerator = "one"
     divisor = "labelled"
@@ -165,7 +165,7 @@ class Pixel(Described):
 
 @dataclasses.dataclass(frozen=True)
 class WeightedPixel(Described):
-    """As ``Pixel``, but the mean divides by the summed class weights of the labelled pixels, as torch."""
+    """As ``Pixel``, but the mean divides by the sum of the class weights of the labelled pixels, as torch does."""
 
     numerator = "one"
     divisor = "weighted"
@@ -173,9 +173,10 @@ class WeightedPixel(Described):
 
 @dataclasses.dataclass(frozen=True)
 class EffectiveNumber(Described):
-    """(1 - beta) / (1 - beta ** n_l), normalised to sum to the number of classes present (Cui et al. 2019).
+    """A pixel of class l weighs (1 - beta) / (1 - beta ** n_l), times what makes these sum to the number of classes
+    present (Cui et al. 2019).
 
-    beta in [0, 1); None is (N - 1) / N with N the sum of n. Absent classes weigh 0.
+    ``beta`` is in [0, 1); None is (N - 1) / N, where N is the sum of n. A class with n_l = 0 weighs 0.
     """
 
     beta: float | None = None
@@ -197,7 +198,8 @@ class EffectiveNumber(Described):
 
 @dataclasses.dataclass(frozen=True)
 class MaskSize(Described):
-    """1 / S[b, l], the mean over the B images (PAT, equation 5). A class absent from an image weighs 0."""
+    """A pixel weighs 1 / S[b, l], the pixels of its class in its image. The mean divides by the number of images
+    (PAT, equation 5)."""
 
     numerator = "mask_size"
     divisor = "images"
@@ -205,7 +207,8 @@ class MaskSize(Described):
 
 @dataclasses.dataclass(frozen=True)
 class Element(Described):
-    """Mean over all B * L * H * W elements, ignored pixels counted (the released PAT)."""
+    """Every labelled pixel counts alike. The mean divides by all B * L * H * W elements, ignored pixels counted
+    (the released PAT)."""
 
     numerator = "one"
     divisor = "elements"

@@ -18,9 +18,9 @@ SAYS = (
     "class_counts: got 0 for classes that the target has pixels of (2 of class 0), expected the counts of the data "
     "that are trained on; are these of another data set, or of a part of it? {}. This is said once"
 )
-NO_LOSS = "Their class-balanced weight is 0, and they have no loss"
-RAREST = "For the adjustment of the logits 1 is taken in place of 0, and theirs is the rarest class"
-OWN = "What becomes of them is up to the loss's own parts"
+NO_LOSS = "These pixels have no loss, as the class-balanced weight of a count of 0 is 0"
+RAREST = "The logits are adjusted as if the count were 1, that of the rarest class"
+OWN = "What becomes of these pixels depends on the loss's parts"
 EFFECTS = {
     "ClassBalancedLoss": NO_LOSS,
     "ClassBalancedFocalLoss": NO_LOSS,

@@ -40,11 +40,11 @@ def _effect(settings: "Settings") -> str:
     """What becomes of the pixels of such a class; nothing to say where counts are not used."""
     effects = []
     if settings.numerator == "effective_number":
-        effects.append("Their class-balanced weight is 0, and they have no loss")
+        effects.append("These pixels have no loss, as the class-balanced weight of a count of 0 is 0")
     if {"offset", "margin", "variation"} & set(settings.rows):
-        effects.append("For the adjustment of the logits 1 is taken in place of 0, and theirs is the rarest class")
+        effects.append("The logits are adjusted as if the count were 1, that of the rarest class")
     if settings.numerator is None and not effects:
-        effects.append("What becomes of them is up to the loss's own parts")
+        effects.append("What becomes of these pixels depends on the loss's parts")
     return ". ".join(effects)
 
 

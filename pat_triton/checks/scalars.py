@@ -120,6 +120,8 @@ def store(part: Any, **fields: Any) -> None:
 
 
 def flag(argument: str, value: Any) -> bool:
+    if getattr(value, "ndim", None) == 0 and not isinstance(value, Tensor):  # NumPy's
+        value = value.item()
     if not isinstance(value, bool):
         raise TypeError(f"{argument}: expected True or False, got {value!r}")
     return value
