@@ -59,7 +59,8 @@ def class_counts(
     Warns:
         UserWarning: where, of several classes, the data have one, and all other pixels are ignored.
     """
-    checks.index("num_classes", num_classes)
+    if checks.index("num_classes", num_classes) < 1:
+        raise ValueError(f"num_classes: expected 1 or more, got {num_classes}")
     ignored = checks.labels_to_ignore(ignore_index, num_classes)
     file = None if cache is None else Path(cache)
     if file is not None and file.exists():

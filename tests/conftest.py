@@ -55,6 +55,8 @@ QUICK = {
     "test_module": "",
     "test_heads": "",
     "test_counts": "",
+    "test_absent": "",
+    "test_numbers": "",
     "test_imports": "",
     "test_readme": "test_every|test_the_figures|test_ci",
     "test_wheel": "test_the_",

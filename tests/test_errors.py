@@ -149,6 +149,9 @@ BAD = [
     *bad("ignore_index: expected an int, got NoneType", lambda _: pt.FocalLoss(ignore_index=None)),
     *bad("ignore_index: expected an int, got bool", lambda _: pt.FocalLoss(ignore_index=True)),
     *bad("ignore_index: expected an int, got Tensor", lambda _: pt.FocalLoss(ignore_index=torch.tensor([1, 2]))),
+    *bad("ignore_index: expected an int, got a tensor on meta, which has none",
+         lambda _: pt.FocalLoss(ignore_index=torch.ones((), device="meta").int())),
+    *bad("num_classes: expected 1 or more, got 0", lambda _: pt.class_counts([Y], 0)),
     *bad("ignore_index: expected an int of 64 bits, got 9223372036854775808",
          lambda _: pt.FocalLoss(ignore_index=2**63)),
     # Constructors: keywords.

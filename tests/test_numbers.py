@@ -122,3 +122,13 @@ def test_weights_on_a_gpu_are_not_waited_for(no_host_sync):
     with no_host_sync():
         criterion.weight = given
         pt.CrossEntropyLoss(given)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int64", "tensor"])
+def test_weights_of_heads_in_a_graph(kind):
+    logits, target = example((2, 5, 3, 4))
+    criterion, given = pt.PATLoss(), [KINDS[kind](2), KINDS[kind](3)]
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda z: criterion([z, z], target, weights=given), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(logits), criterion([logits, logits], target, weights=[2.0, 3.0]))
+    torch._dynamo.reset()

@@ -130,6 +130,8 @@ def flag(argument: str, value: Any) -> bool:
 def index(argument: str, value: Any) -> int:
     if isinstance(value, torch.SymInt):  # of an exported graph for any size
         return value  # type: ignore[return-value]
+    if isinstance(value, Tensor) and value.is_meta:
+        raise ValueError(f"{argument}: expected an int, got a tensor on meta, which has none")
     try:
         number = operator.index(value)
     except TypeError:
