@@ -53,6 +53,7 @@ class SegmentationLoss(KnownKeywords, nn.Module):
       RuntimeError.
 
     Options are attributes of these names, and may be assigned between steps (LDAM's deferred re-weighting: ``weight``).
+    A number is Python's, NumPy's or a tensor without dimensions, is kept as Python's, and gets no gradient.
 
     Args:
         curve: a ``Curve`` or the name of one: "cross_entropy", "focal", "exponential", or registered.

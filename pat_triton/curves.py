@@ -35,7 +35,7 @@ class Curve:
         """Its numbers, in the order of its fields."""
         if "_parameters" not in self.__dict__:
             values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-            self.__dict__["_parameters"] = tuple([finite(name, value) for name, value in values])
+            self.__dict__["_parameters"] = tuple([finite(name, _number(value)) for name, value in values])
         return self.__dict__["_parameters"]
 
 
@@ -136,6 +136,11 @@ class Exponential(Curve):
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         f = torch.exp((q - self.epsilon) / self.temperature)
         return -f * u, f * (_product(p, u) * (self.through / self.temperature) - 1)
+
+
+def _number(value: Any) -> Any:
+    """A flag among a curve's numbers is 0 or 1 to its Triton function."""
+    return float(value) if isinstance(value, bool) else value
 
 
 def _product(p: Tensor, u: Tensor) -> Tensor:
