@@ -124,7 +124,7 @@ def traced_call(
     if weights is not None:
         one = torch.ones_like(numbers[:1])
         for weight in weights:
-            checks.without_gradient("weights", weight)
+            checks.without_gradient("weights", weight, "each of them")
         factors = [one * weight for weight in weights]
     prepared: Any = [], [], None
     if by_torch:

@@ -97,6 +97,7 @@ PAT = ("temperature, epsilon, variant, detach_weight, ignore_index, weight, redu
        "align_corners, backend, gradient, validate, process_group, sharding")  # fmt: skip
 NUMBERS = "expected a list, array or tensor of numbers, got "
 SIZE = "size: expected (height, width) such as target.shape[-2:], got "
+PICTURE = "<PIL.Image.Image image mode=L size=2x2 at 0x0>"
 FILES = "no such folder; --data camvid expects SPLIT/*.jpg|.png and SPLITannot/*.png below --root"
 
 BAD = [
@@ -199,6 +200,8 @@ BAD = [
     *bad("class_counts: expected counts below 2 ** 63, got 1e+19", lambda _: pt.LDAMLoss([1e19, 1])),
     *bad("class_counts: expected one number a class, shape (L,), got shape (1, 2)", lambda _: pt.LDAMLoss([[1, 2]])),
     *bad("class_counts: expected one number a class, shape (L,), got shape (0,)", lambda _: pt.LDAMLoss([])),
+    *bad(f"class_counts: {NUMBERS}<PIL.Image.Image image mode=L size=2x2 at 0x0>",
+         lambda _: pt.LDAMLoss(type("Picture", (), {"__array__": None, "__repr__": lambda _: PICTURE})())),
     *bad(f"class_counts: {NUMBERS}'cityscapes'", lambda _: pt.LDAMLoss("cityscapes")),
     *bad(f"class_counts: {NUMBERS}['5', '6']", lambda _: pt.LDAMLoss(["5", "6"])),
     *bad(f"class_counts: {NUMBERS}{{'road': 5, 'car': 6}}", lambda _: pt.LDAMLoss({"road": 5, "car": 6})),
@@ -218,7 +221,7 @@ BAD = [
          lambda _: pt.FocalLoss(weight=torch.ones(2, dtype=torch.complex64))),
     *bad("weight: expected no requires_grad, as it gets no gradient; pass weight.detach()",
          lambda _: pt.FocalLoss(weight=torch.ones(2, requires_grad=True))),
-    *bad("weight: expected no requires_grad, as it gets no gradient; pass weight.detach()",
+    *bad("weight: expected no requires_grad, as it gets no gradient; pass .detach() of each of them",
          lambda _: setattr(pt.FocalLoss(), "weight", [torch.nn.Parameter(torch.tensor(2.0)), 1.0])),
     *bad("class_counts: expected no requires_grad, as it gets no gradient; pass class_counts.detach()",
          lambda _: pt.LDAMLoss(torch.ones(2, requires_grad=True))),
@@ -257,7 +260,7 @@ BAD = [
     *call("weights: expected a finite number, got nan", [Z, Z], Y, weights=[1, NAN]),
     *call("weights: expected a list of 2 numbers, one for each of the logits, got array([1., 1., 1.])",
           [Z, Z], Y, weights=np.ones(3)),
-    *call("weights: expected no requires_grad, as it gets no gradient; pass weights.detach()",
+    *call("weights: expected no requires_grad, as it gets no gradient; pass .detach() of each of them",
           [Z, Z], Y, weights=[1, torch.tensor(0.4, requires_grad=True)]),
     *call("pixel_weight: expected a torch.Tensor, got ndarray; torch.as_tensor makes one of it",
           Z, Y, pixel_weight=np.ones((2, 4, 6))),

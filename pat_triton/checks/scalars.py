@@ -99,13 +99,15 @@ def head_weight(argument: str, value: Any) -> float:
             f"{argument}: got a tensor on {value.device}, expected numbers, or tensors on the CPU: reading it would "
             "make every call wait for the device"
         )
+    without_gradient(argument, value, "each of them")
     return finite(argument, value)
 
 
-def without_gradient(argument: str, value: Any) -> None:
-    """ValueError for a tensor that would silently get no gradient."""
+def without_gradient(argument: str, value: Any, of: str = "") -> None:
+    """ValueError for a tensor that would silently get no gradient. of: what to detach, if it is not the argument."""
     if isinstance(value, Tensor) and value.requires_grad:
-        raise ValueError(f"{argument}: expected no requires_grad, as it gets no gradient; pass {argument}.detach()")
+        detached = f".detach() of {of}" if of else f"{argument}.detach()"
+        raise ValueError(f"{argument}: expected no requires_grad, as it gets no gradient; pass {detached}")
 
 
 def _extent(value: Any) -> str:

@@ -16,7 +16,7 @@ def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
     listed = not isinstance(values, Tensor)
     if listed:
         for value in values if isinstance(values, list | tuple) else ():
-            without_gradient(argument, value)
+            without_gradient(argument, value, "each of them")
     else:
         tensor(argument, values)
         without_gradient(argument, values)
@@ -38,7 +38,7 @@ def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
 
 def _plain(values: Any) -> Any:
     """An array of any strides and integers as a list."""
-    return values.tolist() if hasattr(values, "__array__") else values
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def read(argument: str, given: Tensor) -> Tensor:
