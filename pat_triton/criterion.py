@@ -153,7 +153,8 @@ class SegmentationLoss(KnownKeywords, nn.Module):
         if name in CHECKS:
             value = CHECKS[name](name, value)
         elif name in BUFFERS:
-            if value is not None:
+            # DataParallel gives its replicas, at every call, copies on their devices of what was checked.
+            if value is not None and not self.__dict__.get("_is_replica"):
                 value = BUFFERS[name](name, value, self.validate)
                 value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
         elif name in _fixed(type(self)):  # type: ignore[arg-type]

@@ -115,3 +115,12 @@ def test_but_compiled_and_replicated():
     assert not criterion.but(reduction="sum").training
     criterion.train()
     assert criterion.but(reduction="sum").training
+
+
+def test_a_replica_keeps_what_it_is_given():
+    """As DataParallel assigns it, at every call: a copy on another device, which is not read."""
+    replica = pat_triton.LDAMLoss(COUNTS, weight=WEIGHT)._replicate_for_data_parallel()
+    for name in ("weight", "class_counts"):
+        copied = getattr(replica, name).to("meta")
+        setattr(replica, name, copied)
+        assert getattr(replica, name) is copied
