@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pat_triton import SegmentationLoss
-from pat_triton.adjustment import Margin, Scale, Variation
+from pat_triton.adjustment import LogPrior, Margin, Scale, Variation
 from pat_triton.curves import Exponential
 from pat_triton.kernels import backend, tiles
 from pat_triton.resize import resize
@@ -20,7 +20,12 @@ from .figures import figures
 from .machine_code import Code, compile_call
 from .sizes import DTYPES, HEIGHT, IMAGES, RATIO, WIDTH
 
-ADJUSTMENTS: dict[str, tuple[Any, ...]] = {"none": (), "margin": (Margin(), Scale(30.0)), "variation": (Variation(),)}
+ADJUSTMENTS: dict[str, tuple[Any, ...]] = {
+    "none": (),
+    "offset": (LogPrior(),),
+    "margin": (Margin(), Scale(30.0)),
+    "variation": (Variation(),),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +74,7 @@ def _of(target: str, L: int, dtype: str) -> Iterator[Configuration]:
         if _held(L, dtype) and (gradient == "one_pass" or (detailed and dtype == "fp16")):
             yield Configuration(target, L, dtype, gradient, layout="quarter")
     if detailed and L in (19, 150) and dtype in ("bf16", "fp32"):
-        for adjustment in ("margin", "variation"):
+        for adjustment in ("offset", "margin", "variation"):
             yield Configuration(target, L, dtype, "one_pass", adjustment)
         for layout in ("odd", "channels_last", "crop"):
             yield Configuration(target, L, dtype, "one_pass", layout=layout)

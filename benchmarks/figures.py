@@ -92,8 +92,10 @@ def _grows(m: Moved) -> bool:
 
 
 def _widths(code: Code) -> tuple[float, int]:
-    """Of accesses to logits and gradient: the share of bytes that 128 bits a thread move, and the fewest bits."""
-    widths = [(bits, n) for m in code.moved if m.argument in ("logits", "gradient") for bits, n in m.widths.items()]
+    """Of accesses to logits and gradient, but for the label's own: the share of bytes that 128 bits a thread move, and
+    the fewest bits."""
+    columns = [m for m in code.moved if m.argument in ("logits", "gradient") and m.distinct is not None]
+    widths = [(bits, n) for m in columns for bits, n in m.widths.items()]
     if not widths:
         raise ValueError(
             f"{code.kernel}: expected source lines in the machine code, got none; TRITON_DISABLE_LINE_INFO?"

@@ -26,7 +26,7 @@ from .targets import TARGETS
 
 # What was measured of some of the configurations, by an earlier commit's code and another Triton.
 MEASURED = Path(__file__).parent / "results/cuda-kernels.json"
-LOSSES = {"none": "PATLoss", "margin": "LDAMLoss", "variation": "BLVLoss"}
+LOSSES = {"none": "PATLoss", "offset": "BalancedSoftmaxLoss", "margin": "LDAMLoss", "variation": "BLVLoss"}
 
 TABLE_WIDTH = 136  # columns of text, where the terminal has fewer
 
@@ -149,7 +149,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
         caption="tile: classes x pixels / warps (resized: cells x outputs of each x rows of nodes); regs: registers + "
         "spills; warps: resident, of the most; share: threads that share a column; bytes: to and from memory, a pixel; "
         "sectors: of 32 bytes that a program touches, of its bytes; 128: share of 128-bit accesses; instr: a thread's, "
-        f"for each of its logits. Predicted for an {H200.name}: ms (in brackets, measured of PAT, LDAM and BLV at "
+        f"for each of its logits. Predicted for an {H200.name}: ms (in brackets, measured of PAT, balanced softmax, LDAM and BLV at "
         f"{kernels.commit}) and, copy, the share that one of the floor's bytes takes at {H200.bandwidth / 1e12} TB/s.",
         box=SIMPLE_HEAD,
         pad_edge=False,
