@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from cases import CPU, EXACT, GPU, LOSSES, NOISY, PATHS, SHAPE, assert_close, example, run, tiled
+from cases import CPU, EXACT, GPU, LOSSES, NOISY, PATHS, PLANS, SHAPE, assert_close, example, run, tiled
 
 import pat_triton
+from pat_triton.adjustment import Tables
+from pat_triton.call import forget
 from pat_triton.curves import CURVES, Exponential, Focal
 
 CURVES_AT = [curve() for curve in CURVES.values()]
@@ -66,6 +68,59 @@ def test_tile_size_does_not_matter(loss, tile, monkeypatch):
         again, same = run(loss, path, logits, target)
     assert_close("loss", again, value, EXACT)
     assert_close("gradient", same, grad, EXACT)
+
+
+# Two classes of a block, of which the last has one, in several programs, the last of an image part empty, or none.
+OWN = {"CLASSES": 2, "num_warps": 2, "VECTOR": 2, "OWN": True}
+
+
+@pytest.mark.parametrize(("pixels", "shape"), [(16, SHAPE), (64, (2, 7, 12, 16))], ids=["ragged", "even"])
+@pytest.mark.parametrize("gradient", PLANS)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.values[0].name != "BLVLoss"])
+def test_the_labels_logit_by_an_address_of_its_own(loss, gradient, pixels, shape, monkeypatch):
+    """Its gradient, too: both of logits whose labels are ignored or infinite, besides."""
+    logits, target = example(shape)
+    logits[0, :, 0, 0], logits[1, 3, 0, 1] = torch.nan, -torch.inf
+    target[0, 0, 0], target[1, 0, 1] = 255, 5
+    path = ("triton", GPU)
+    value, grad = run(loss, path, logits, target, gradient=gradient)
+    with tiled(monkeypatch, **OWN, PIXELS=pixels):
+        again, same = run(loss, path, logits, target, gradient=gradient)
+    assert_close("loss", again, value, EXACT)
+    assert_close("gradient", same, grad, EXACT)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_scale_of_each_class(own, monkeypatch):
+    """By an adjustment of one's own: the kernels take a scale that classes share in passing, others a class at a time."""
+
+    def adjustment(counts):
+        n = counts.double().clamp(min=1)
+        return Tables(scale=1 + torch.arange(len(n)).to(n) / 4, offset=n.log(), margin=n**-0.25)
+
+    logits, target = example(SHAPE)
+    made = []
+    with tiled(monkeypatch, **OWN | {"OWN": own}, PIXELS=16):
+        for backend, device in (("torch", CPU), ("triton", GPU)):
+            z = logits.to(device).requires_grad_()
+            loss = pat_triton.SegmentationLoss("focal", (adjustment,), backend=backend)(z, target.to(device))
+            made.append((loss.detach().cpu(), torch.autograd.grad(loss, z)[0].cpu()))
+    for name, a, b in zip(("loss", "gradient"), *made, strict=True):
+        assert_close(name, a, b, EXACT)
+
+
+@pytest.mark.parametrize("source", [SHAPE[2:], (3, 4)], ids=["dense", "resized"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_offsets_of_64_bits_are_those_of_32(loss, source, monkeypatch):
+    """As for images that 32 bits do not count; the tests' own would not come to them."""
+    logits, target = example((*SHAPE[:2], *source))[0], example(SHAPE)[1]
+    path = ("triton", GPU)
+    value, grad = run(loss, path, logits, target)
+    monkeypatch.setattr("pat_triton.kernels.views.LIMIT", 1)
+    forget()
+    again, same = run(loss, path, logits, target)
+    forget()
+    assert torch.equal(again, value) and torch.equal(same, grad)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

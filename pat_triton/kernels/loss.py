@@ -52,6 +52,7 @@ def loss_kernel(
     """Pointers, then what the kind of call fixes: ``strides`` of each pointer over ``shape``, which rows of the tables
     are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums: the first element of
     theirs. The tables begin with sigma and the curve's PARAMETERS."""
+    tl.static_assert(not (OWN and held.variation is not None), "the label's noise is drawn with its column's")
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
     noise = NoiseArguments(seed, offset, tables)
     scale = uniform_scale(tables, held.uniform, L, COMPUTE)
