@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -25,7 +26,7 @@ from .captions import system
 from .eager import FORMULAS
 from .machine import Machine, add_device, machine, pick_timed
 from .markdown import table
-from .record import add_save, refuse_taken, write
+from .record import add_save, read, refuse_taken, write
 
 if TYPE_CHECKING:
     from pat_triton.kernels.launch import Launch
@@ -232,3 +233,23 @@ def show(record: HostRecord) -> str:
         for r in record.rows
     )  # fmt: skip
     return f"{said}\nMicroseconds of the host, forward and backward of a small batch:\n\n{table(head, rows)}"
+
+
+def markdown(file: Path) -> str:
+    """Of a saved record a line a mode, from the least to the most of its rows."""
+    record = read(file, HostRecord)
+    rows = []
+    for mode in dict.fromkeys(row.mode for row in record.rows):
+        found = [row for row in record.rows if row.mode == mode]
+        times = ((row.both_us, row.bare_us, row.cross_entropy_us) for row in found)
+        shares = ((row.both_us / row.bare_us, row.both_us / row.cross_entropy_us) for row in found)
+        rows.append(
+            [
+                mode,
+                *(f"{min(column):.0f} to {max(column):.0f}" for column in zip(*times, strict=True)),
+                *(f"{min(column):.2f} to {max(column):.2f}" for column in zip(*shares, strict=True)),
+            ]
+        )
+    head = ("", "ours, us", "bare, us", "F.cross_entropy, us", "ours / bare", "ours / F.cross_entropy")
+    stand_in = "; CPU tensors stand for a GPU's, and launching a compiled kernel takes nothing" * record.stands_in
+    return f"{system(record.machine)}{stand_in}:\n\n{table(head, rows)}"

@@ -1,46 +1,58 @@
-"""The figures of the README, from the committed records: ``numbers``."""
+"""The figures of every README, from the committed records: ``numbers``.
+
+A section of a README between ``<!-- KIND NAMES -->`` and ``<!-- end -->`` is generated. The names are files or folders
+of ``benchmarks/results``; ``KINDS`` says what each kind of section shows of them.
+"""
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import catalogue, kernels, overview, roofline
+from . import catalogue, host, kernels, overview, roofline, steps, summary
 from .captions import digits, title
 from .contest import OURS
 from .gpu import tiles
 from .markdown import table
-from .paper import figure5, tables
+from .paper import choice, figure5, tables
 from .paper.results import read_all
 from .record import Record, Suite, read
+from .training import shown
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+# The folders of the repository whose README files are generated, that of the root besides.
+FOLDERS = ("benchmarks", "pat_triton", "reference", "tests")
 RESULTS = Path(__file__).parent / "results"
-BLOCK = re.compile(r"(<!-- figures (\S+) -->\n).*?(<!-- end -->)", re.S)
-CATALOGUE = re.compile(r"(<!-- losses -->\n).*?(<!-- end -->)", re.S)
 RIVALS = ("eager", "compiled", "released")
 SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
     "cpu-figure5.json": figure5.markdown,
     "cuda-kernels.json": kernels.markdown,
+    "cuda-steps.json": steps.markdown,
+    **dict.fromkeys(("cpu-host.json", "cuda-host.json"), host.markdown),
+    "scenes.json": shown.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("numbers", help="rewrite the README's tables from benchmarks/results")
+    parser = subparsers.add_parser("numbers", help="rewrite the tables of every README from benchmarks/results")
     parser.set_defaults(run=rewrite)
 
 
 def rewrite(_: argparse.Namespace) -> None:
-    README.write_text(filled(README.read_text()))
+    for file in readmes():
+        file.write_text(filled(file.read_text()))
+
+
+def readmes() -> list[Path]:
+    """Every README of the repository."""
+    return [ROOT / "README.md", *sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("README.md"))]
 
 
 def filled(text: str) -> str:
-    """The text with each block between ``<!-- figures FILE -->`` and ``<!-- end -->`` as its record gives it, and the
-    table of the losses after ``<!-- losses -->``."""
-    text = BLOCK.sub(lambda found: found[1] + markdown(RESULTS / found[2]) + found[3], text)
-    return CATALOGUE.sub(lambda found: found[1] + catalogue.markdown() + found[2], text)
+    """The text with each generated section as its records give it."""
+    return SECTION.sub(lambda found: found[1] + KINDS[found[2]](_paths(found[3])) + found[4], text)
 
 
 def markdown(file: Path) -> str:
@@ -57,6 +69,19 @@ def markdown(file: Path) -> str:
     head = ("", "ours, ms", *(f"{name}, ms" for name in RIVALS), "memory", "gradient error")
     losses = dict.fromkeys(row.loss for row in record.rows)
     return f"{title(record)}:\n\n" + table(head, (_cells(record, loss) for loss in losses))
+
+
+def _paths(names: str | None) -> list[Path]:
+    return [RESULTS / name for name in (names or "").split()]
+
+
+KINDS: dict[str, Callable[[Sequence[Path]], str]] = {
+    "figures": lambda files: markdown(files[0]),
+    "summary": summary.markdown,
+    "choice": lambda files: choice.markdown(files[0]),
+    "losses": lambda _: catalogue.markdown(),
+}
+SECTION = re.compile(rf"(<!-- ({'|'.join(KINDS)})(?: ([^>]+))? -->\n).*?(<!-- end -->)", re.S)
 
 
 def _cells(record: Record, loss: str) -> Iterator[str]:

@@ -11,11 +11,12 @@ import pytest
 from camvid import camvid
 
 from benchmarks import numbers, record
-from benchmarks.paper import figure5, results, runs, table1
+from benchmarks.paper import choice, figure5, results, runs, table1
 from benchmarks.paper.tables import markdown
 from benchmarks.record import Growth
 from benchmarks.training import checkpoint
 from benchmarks.training.evaluate import Scores
+from pat_triton.losses import CATALOGUE
 
 LOSSES = ("CrossEntropyLoss", "BLVLoss(sigma=0.5)", "PATLoss(temperature=20)")
 
@@ -269,6 +270,15 @@ def test_the_committed_runs_are_all_losses_and_temperatures():
     text = markdown(results.read_all(numbers.RESULTS / "camvid"))
     for loss in runs.LOSSES:
         assert f"| `{loss}` |" in text
+
+
+def test_every_loss_has_a_situation():
+    """The table of the first README leaves out no loss, and each has been run."""
+    kinds = [loss.partition("(")[0] for loss in choice.SITUATIONS.values()]
+    assert sorted(kinds) == sorted(CATALOGUE)
+    text = choice.markdown(numbers.RESULTS / "camvid")
+    assert "| 0 |" not in text
+    assert text.count("\n") == len(CATALOGUE) + 2
 
 
 def test_runs_of_two_experiments_are_not_one_table(arguments, job, tmp_path):

@@ -48,7 +48,7 @@ def test_the_figures_are_those_measured():
     """Each numbers table is generated from the committed JSON: ``python -m benchmarks numbers``."""
     from benchmarks import numbers
 
-    assert len(numbers.BLOCK.findall(README)) >= 2
+    assert len(numbers.SECTION.findall(README)) >= 2
     assert numbers.filled(README) == README
 
 

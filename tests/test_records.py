@@ -1,5 +1,6 @@
 """Records of a measurement: exactly their fields, never overwritten, and as the README shows them."""
 
+import dataclasses
 import json
 import re
 
@@ -61,3 +62,19 @@ def test_the_readme_shows_a_record(made, tmp_path, monkeypatch):
     assert "old" not in filled
     assert filled.endswith("b\n<!-- figures missing.json -->\nNot measured yet.\n<!-- end -->\n")
     assert numbers.filled(filled) == filled
+
+
+def test_the_summary_of_records(made, tmp_path, monkeypatch):
+    """One line a size, whether the records are in a file each or in one, and none for a file that is not there."""
+    monkeypatch.setattr(numbers, "RESULTS", tmp_path)
+    record.write(tmp_path / "one.json", made)
+    record.write(tmp_path / "two.json", record.Suite((made, dataclasses.replace(made, dtype="bf16"))))
+    text = numbers.filled("<!-- summary missing.json one.json two.json -->\n<!-- end -->\n")
+    lines = [line for line in text.splitlines() if line.startswith("| 1x5x16x24, fp32 | ")]
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
+    eager = made.cost("PATLoss", ("eager",)).seconds / made.ours("PATLoss").seconds
+    assert f" ({eager:.1f}x) | " in lines[0]
+    assert "bf16" not in text
+    missing = numbers.filled("<!-- summary missing.json -->\n<!-- end -->\n")
+    assert missing == "<!-- summary missing.json -->\nNot measured yet.\n<!-- end -->\n"
