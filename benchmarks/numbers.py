@@ -14,7 +14,7 @@ from .captions import digits, title
 from .contest import OURS
 from .gpu import tiles
 from .markdown import table
-from .paper import choice, figure5, tables
+from .paper import choice, figure5, published, tables
 from .paper.results import read_all
 from .record import Record, Suite, read
 from .training import shown
@@ -30,6 +30,7 @@ SPECIAL: dict[str, Callable[[Path], str]] = {
     "cuda-kernels.json": kernels.markdown,
     "cuda-steps.json": steps.markdown,
     **dict.fromkeys(("cpu-host.json", "cuda-host.json"), host.markdown),
+    "published.json": published.markdown,
     "scenes.json": shown.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }

@@ -11,7 +11,7 @@ import pytest
 from camvid import camvid
 
 from benchmarks import numbers, record
-from benchmarks.paper import choice, figure5, results, runs, table1
+from benchmarks.paper import choice, figure5, published, results, runs, table1
 from benchmarks.paper.tables import markdown
 from benchmarks.record import Growth
 from benchmarks.training import checkpoint
@@ -19,6 +19,7 @@ from benchmarks.training.evaluate import Scores
 from pat_triton.losses import CATALOGUE
 
 LOSSES = ("CrossEntropyLoss", "BLVLoss(sigma=0.5)", "PATLoss(temperature=20)")
+TEMPERATURES = [f"PATLoss(temperature={t})" for t in (5, 10, 50)]  # besides the one that the paper compares
 
 
 @pytest.fixture(autouse=True)
@@ -270,6 +271,21 @@ def test_the_committed_runs_are_all_losses_and_temperatures():
     text = markdown(results.read_all(numbers.RESULTS / "camvid"))
     for loss in runs.LOSSES:
         assert f"| `{loss}` |" in text
+
+
+def test_the_papers_tables_are_whole():
+    """Each cell is there, and each loss of ours stands beside one that is printed."""
+    printed = json.loads((numbers.RESULTS / "published.json").read_text())
+    assert set(printed["table3"]["rows"]) == {loss for loss in runs.LOSSES if loss not in TEMPERATURES}
+    assert {tuple(map(len, cells)) for cells in printed["table3"]["rows"].values()} == {(3, 3, 3)}
+    assert {len(cells) for cells in printed["table4"]["rows"].values()} == {5}
+    assert [set(cells) for cells in printed["table5"]["rows"].values()] == [{"5", "10", "20", "50"}] * 2
+    assert {len(cells) for cells in printed["table6"]["rows"].values()} == {len(printed["table6"]["classes"])} == {20}
+    assert set(published.ALIKE) < set(printed["table6"]["classes"])
+    text = published.markdown(numbers.RESULTS / "published.json")
+    assert "| `PATLoss(temperature=20)` | 76.69 / 91.28 / 0.23 | 76.22 / 85.80 / 0.51 | 21.41 / 55.57 / 1.36 | " in text
+    assert "| `PATLoss(temperature=20)` | +0.5 / +0.1 | +2.4 / +0.5 | +3.4 / +2.1 | " in text
+    assert "| PAT, T = 2 | printed | 1.08 | 0.85 |" in text
 
 
 def test_every_loss_has_a_situation():
