@@ -58,7 +58,7 @@ QUICK = {
     "test_absent": "",
     "test_numbers": "",
     "test_imports": "",
-    "test_readme": "test_every|test_the_figures|test_ci",
+    "test_readme": "test_every|test_the|test_ci|test_five",
     "test_wheel": "test_the_",
     "test_paper": "",
     "test_datasets": "",

@@ -14,7 +14,9 @@ from packaging.requirements import Requirement
 import pat_triton
 
 ROOT = Path(__file__).parent.parent
-SOURCES = {str(path.relative_to(ROOT)) for path in (ROOT / "pat_triton").rglob("*") if path.suffix in (".py", ".typed")}
+SOURCES = {
+    str(path.relative_to(ROOT)) for path in (ROOT / "pat_triton").rglob("*") if path.suffix in (".py", ".typed", ".md")
+}
 NAME = f"pat_triton-{pat_triton.__version__}"
 
 
@@ -32,7 +34,7 @@ def test_the_wheel_is_the_package(built):
     about = {name for name in names if name.startswith(f"{NAME}.dist-info/")}
     assert names - about == SOURCES
     assert f"{NAME}.dist-info/licenses/LICENSE" in about
-    assert "pat_triton/py.typed" in names
+    assert {"pat_triton/py.typed", "pat_triton/README.md"} <= names
 
 
 def test_the_source_distribution_builds_the_package(built):
