@@ -47,7 +47,8 @@ class Prepared(NamedTuple):
         return [
             LossInputs(
                 parts.curve, self.tables, self.rows, first + number * images, self.noise, each[number],
-                settings.ignored, settings.align_corners, self.offset, pixel_weight, self.lead, "scale" in settings.rows,
+                settings.ignored, settings.align_corners, self.offset, pixel_weight, self.lead,
+                uniform_scale="scale" in settings.rows,
             )
             for number in range(heads)
         ]  # fmt: skip

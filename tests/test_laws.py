@@ -92,7 +92,7 @@ def test_the_labels_logit_by_an_address_of_its_own(loss, gradient, pixels, shape
 
 @pytest.mark.parametrize("own", [False, True])
 def test_a_scale_of_each_class(own, monkeypatch):
-    """By an adjustment of one's own: the kernels take a scale that classes share in passing, others a class at a time."""
+    """By an adjustment of one's own. A scale that classes share the kernels take on in passing, others by class."""
 
     def adjustment(counts):
         n = counts.double().clamp(min=1)

@@ -170,7 +170,7 @@ def kernel_pairs(words, sigma):
 
 
 def test_variates_of_all_kinds_of_words():
-    from pat_triton.kernels import hardware, philox
+    from pat_triton.kernels import hardware
 
     words = pairs_of_words()
     radius, truth = true_pairs(words)

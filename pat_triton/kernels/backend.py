@@ -69,7 +69,8 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
             predict_kernel, programs(labels, tile.PIXELS), logits.device,
             Layout(prediction=p, logits=z), how, shape,
             L=logits.shape[1], COMPUTE=compute,
-            INDEX=index_dtype((logits, labels), tile.CLASSES + tile.PIXELS, how), **{name: value for name, value in tile._asdict().items() if name != "OWN"},
+            INDEX=index_dtype((logits, labels), tile.CLASSES + tile.PIXELS, how), CLASSES=tile.CLASSES,
+            PIXELS=tile.PIXELS, VECTOR=tile.VECTOR, num_warps=tile.num_warps,
         )  # fmt: skip
 
     _planned("predict", (logits,), (size, align_corners), made)((logits, labels))

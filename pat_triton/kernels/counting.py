@@ -79,7 +79,8 @@ class TableMaker:
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)
         self.launch = Launch(
-            tables_kernel, images, device, strides, hidden(ignored, torch.int64), images, num_warps=1 if block <= 128 else 4,
+            tables_kernel, images, device, strides, hidden(ignored, torch.int64), images,
+            num_warps=1 if block <= 128 else 4,
             L=classes, LEAD=lead, ROWS=rows, GAIN=gain, WEIGHED=weighed,
             NUMERATOR=description.numerator, DIVISOR=description.counted_divisor,
             BATCH=description.counts_batch(class_counts is not None),

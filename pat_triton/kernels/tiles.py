@@ -33,7 +33,7 @@ def loss_tile(L: int, noisy: bool, flat: bool, dense: bool, wide: bool, warp: in
     the number of the class a constant; with noise four, which one Philox call serves.
     """
     elements = ELEMENTS >> wide
-    vector = 1 if wide or not flat else 2 if noisy or 4 * L > elements else 4
+    vector = 1 if wide or not flat else 2 if noisy or elements < 4 * L else 4
     rows = triton.next_power_of_2(triton.cdiv(L * vector, elements))
     warps = min(max(rows, 64 // warp), 8)
     each = 4 if noisy else triton.next_power_of_2(triton.cdiv(L, rows * BLOCKS))
