@@ -149,8 +149,9 @@ def table(rows: list[dict[str, Any]]) -> Table:
         caption="tile: classes x pixels / warps (resized: cells x outputs of each x rows of nodes); regs: registers + "
         "spills; warps: resident, of the most; share: threads that share a column; bytes: to and from memory, a pixel; "
         "sectors: of 32 bytes that a program touches, of its bytes; 128: share of 128-bit accesses; instr: a thread's, "
-        f"for each of its logits. Predicted for an {H200.name}: ms (in brackets, measured of PAT, balanced softmax, LDAM "
-        f"and BLV at {kernels.commit}) and, copy, the share that one of the floor's bytes takes at {H200.bandwidth / 1e12} TB/s.",
+        f"for each of its logits. Predicted for an {H200.name}: ms (in brackets, measured of PAT, balanced softmax, "
+        f"LDAM and BLV at {kernels.commit}) and, copy, the share that one of the floor's bytes takes at "
+        f"{H200.bandwidth / 1e12} TB/s.",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
