@@ -84,7 +84,7 @@ def _held(L: int, dtype: str) -> bool:
     """Whether the upsample kernel has whole columns."""
     how = resize(torch.Size((HEIGHT // RATIO, WIDTH // RATIO)), torch.Size((HEIGHT, WIDTH)), align_corners=False)
     assert how is not None
-    return tiles.upsample_tile(L, how.columns, plain=True, wide=dtype == "fp64").CLASSES >= L
+    return tiles.upsample_tile(L, how.columns, False, dtype == "fp64", True, False).CLASSES >= L
 
 
 def compiled(configuration: Configuration) -> list[Code | None]:

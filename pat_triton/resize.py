@@ -6,6 +6,7 @@ the second node. Outputs beyond the first or last node lie in a cell with one no
 source, whose share is all.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -30,12 +31,17 @@ def axis(source: int, size: int, align_corners: bool) -> Axis:
     if size == 0:
         return Axis(source, size, 1, 0, 1)
     if not align_corners:
-        return Axis(source, size, 2 * source, source - size, 2 * size)
+        return Axis(source, size, *_reduced(2 * source, source - size, 2 * size))
     if source == 1:  # every output sees the only node
         return Axis(source, size, 1, 0, size)
     if size == 1:  # the only output is the first node
         return Axis(source, size, 1, 0, 1)
-    return Axis(source, size, source - 1, 0, size - 1)
+    return Axis(source, size, *_reduced(source - 1, 0, size - 1))
+
+
+def _reduced(*numbers: int) -> tuple[int, ...]:
+    """Without their common factor: the same for all sizes of a ratio."""
+    return tuple(n // math.gcd(*numbers) for n in numbers)
 
 
 class Resize(NamedTuple):

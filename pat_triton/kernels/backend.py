@@ -10,12 +10,14 @@ from torch import Tensor
 
 from ..inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ..kinds import Cache, kinds
-from ..resize import resize
+from ..resize import Resize, resize
+from . import hardware, tiles
 from .counting import Confusion, Histogram, TableMaker, rescale
 from .launch import Launch
 from .loss import loss_kernel
 from .passes import Layout, Pass, loss_tile, programs
-from .predict import predict_kernel
+from .predict import predict_kernel, predict_resized_kernel
+from .resize import compiled_in, programs_between
 from .views import index_dtype, strides_over_pixels
 
 # Triton decides at import, by TRITON_INTERPRET, what a kernel is.
@@ -58,23 +60,29 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
 
     def made() -> Launch:
         how = resize(logits.shape[2:], size, align_corners)
-        tile = loss_tile(logits, how, noisy=False)
-        if how is None:
-            shape, (z, p) = strides_over_pixels(logits, labels, rank=len(size))
-        else:
-            _, (z,) = strides_over_pixels(logits, rank=2, merge=False)
-            shape, (p,) = strides_over_pixels(labels, rank=2)
         compute = tl.float64 if compute_dtype(logits) == torch.float64 else tl.float32
+        if how is not None:
+            return _resized(logits, labels, how, compute)
+        tile = loss_tile(logits, noisy=False)
+        shape, (z, p) = strides_over_pixels(logits, labels, rank=len(size))
         return Launch(
-            predict_kernel, programs(labels, tile.PIXELS), logits.device,
-            Layout(prediction=p, logits=z), how, shape,
-            L=logits.shape[1], COMPUTE=compute,
-            INDEX=index_dtype((logits, labels), tile.CLASSES + tile.PIXELS, how), CLASSES=tile.CLASSES,
-            PIXELS=tile.PIXELS, VECTOR=tile.VECTOR, num_warps=tile.num_warps,
+            predict_kernel, programs(labels, tile.PIXELS), logits.device, Layout(prediction=p, logits=z), shape,
+            L=logits.shape[1], COMPUTE=compute, INDEX=index_dtype((logits, labels), tile.CLASSES + tile.PIXELS),
+            CLASSES=tile.CLASSES, PIXELS=tile.PIXELS, VECTOR=tile.VECTOR, num_warps=tile.num_warps,
         )  # fmt: skip
 
     _planned("predict", (logits,), (size, align_corners), made)((logits, labels))
     return labels
+
+
+def _resized(logits: Tensor, labels: Tensor, how: Resize, compute: tl.dtype) -> Launch:
+    tile = tiles.between_tile(logits.shape[1], how, 1, not hardware.interpreted())
+    _, (z, p) = strides_over_pixels(logits, labels, rank=2, merge=False)
+    return Launch(
+        predict_resized_kernel, programs_between(how, len(logits), tile.LANES, tile.ROWS), logits.device,
+        Layout(prediction=p, logits=z), compiled_in(how), L=logits.shape[1], COMPUTE=compute,
+        INDEX=index_dtype((logits, labels), tile.CLASSES + tile.LANES, how), **tile._asdict(),
+    )  # fmt: skip
 
 
 def confusion(target: Tensor, prediction: Tensor, classes: int, ignored: Ignored) -> Tensor:

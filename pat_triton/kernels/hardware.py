@@ -23,6 +23,11 @@ def log2(x, PTX: tl.constexpr):
         return tl.log2(x)
 
 
+def interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter."""
+    return not isinstance(log2, triton.JITFunction)
+
+
 def has_ptx(device: torch.device) -> bool:
     """Whether kernels are compiled for an NVIDIA GPU, not for AMD's and not interpreted."""
-    return device.type == "cuda" and torch.version.hip is None and isinstance(log2, triton.JITFunction)
+    return device.type == "cuda" and torch.version.hip is None and not interpreted()

@@ -9,8 +9,7 @@ Instructions a logit, on sm_90: 17 with 19 classes, of which 6 tell the label fr
 once in the gradient. With OWN, where several threads share a column, 15: the label's logit is read, and its gradient
 written, by an address of its own, which costs a pixel what it saves in four classes, and touches two more sectors.
 
-Logits of another size than the target are interpolated as they are read, four from the cache for one.
-Their gradient is ``upsample``'s; for columns that it cannot hold this kernel ``saved`` their maximum and GradTerms.
+Logits of another size than the target are ``upsample``'s and ``resized_loss``'s.
 """
 
 import triton
@@ -37,14 +36,13 @@ from .pixel import (
     loss_and_grad_terms,
     uniform_scale,
 )
-from .resize import following, place, read
-from .views import pixels_at, tile
+from .views import pixels_at, read, tile
 
 
 @triton.jit(do_not_specialize=["room", "first_weights"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables, seed, offset,
-    strides, held, resize, shape, room, first_weights, ignored_labels,
+    strides, held, shape, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
     INDEX: tl.constexpr, EVEN: tl.constexpr, PTX: tl.constexpr,
     CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr, OWN: tl.constexpr,
@@ -68,14 +66,15 @@ def loss_kernel(
     row = in_order(CLASSES, DISTRIBUTION)
     own_row = compared(y, ignored)[None, :] - row.to(tl.float32)[:, None]
 
-    spot = place(logits, strides.logits, resize, shape, b, pixel, row, COMPUTE, INDEX)
+    start = pixels_at(logits, strides.logits, shape, b, pixel)[None, :] + row.to(INDEX)[:, None] * strides.logits.label
+    at = start
     best = argmax_init(CLASSES, PIXELS, COMPUTE)
     label_a = tl.zeros([CLASSES, PIXELS], COMPUTE)
     top = tl.full([CLASSES, PIXELS], -float("inf"), COMPUTE)
     column = ()
     for first in tl.static_range(0, L, CLASSES):
-        z = read(spot, resize, first + row, inside, L, COMPUTE, VECTOR)
-        spot = following(spot, resize, strides.logits.label * CLASSES)
+        z = read(at, first + row, inside, L, COMPUTE, VECTOR)
+        at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
         if prediction is not None:
             best = argmax_update(best, z, first + row)
         a = adjust(z, first + row, tables, scale, noise, b, pixel, first, L, DISTRIBUTION, CLASSES)
@@ -100,18 +99,12 @@ def loss_kernel(
         each = exponentials(column[i], e)
         others += each
         exps += (each,)
-    term, terms = loss_and_grad_terms(label_a, e, tl.sum(others, 0), w, ignored, scale, CURVE, of_curve, PTX)
+    others = tl.sum(others, 0)
+    term, terms = loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE, of_curve, PTX)
 
     if gradient is not None:
         at = pixels_at(gradient, strides.gradient, shape, b, pixel)
-        write(exps, terms, at, strides.gradient.label, tables, y, is_class, inside, row, L, INDEX, OWN)
-    if saved is not None:
-        at = saved + b * strides.saved.image + pixel
-        tl.store(at, top, mask=inside)
-        at += strides.saved.label
-        tl.store(at, terms.rate, mask=inside)
-        at += strides.saved.label
-        tl.store(at, terms.label, mask=inside)
+        write(exps, terms, at, strides.gradient.label, tables, y, is_class, inside, row, L, INDEX, PTX, OWN)
     if prediction is not None:
         tl.store(pixels_at(prediction, strides.prediction, shape, b, pixel), argmax(best), mask=inside)
     if loss_map is not None:
@@ -121,12 +114,24 @@ def loss_kernel(
 
 
 @triton.jit
+def next_block(at, start, step, NUMBER: tl.constexpr, PTX: tl.constexpr):
+    """Where block NUMBER + 1 is, a ``step`` on from the last: one addition, where it takes two from the ``start`` on.
+    AMD's compiler takes twice as long, and twice the memory, for each addition in a row."""
+    if PTX:
+        return at + step
+    else:
+        return start + step * (NUMBER + 1)
+
+
+@triton.jit
 def write(
-    exps, terms, at, step, tables, y, is_class, inside, row, L: tl.constexpr, INDEX: tl.constexpr, OWN: tl.constexpr
-):
+    exps, terms, at, step, tables, y, is_class, inside, row,
+    L: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, OWN: tl.constexpr,
+):  # fmt: skip
     """The gradient of columns, whose first elements are ``at``, [PIXELS], and the next ones a ``step`` on."""
     CLASSES: tl.constexpr = row.shape[0]
-    at_block = at[None, :] + row.to(INDEX)[:, None] * step
+    start = at[None, :] + row.to(INDEX)[:, None] * step
+    at_block = start
     # Not the comparison of the softmax, whose results the compiler would keep, some hundred bits a thread.
     own_row = y[None, :] - row[:, None]
     for i in tl.static_range(len(exps)):
@@ -137,7 +142,7 @@ def write(
         if tables.scale is not None:
             g *= entries(tables, tables.scale, classes, 1.0, L, g.dtype)
         tl.store(at_block, g, mask=(classes < L)[:, None] & inside[None, :])
-        at_block += step * CLASSES
+        at_block = next_block(at_block, start, step * CLASSES, i, PTX)
     if OWN:
         g = terms.label
         if tables.scale is not None:

@@ -17,6 +17,8 @@ from .launch import Launch
 from .loss import loss_kernel
 from .pixel import hidden
 from .predict import class_sums_kernel
+from .resize import compiled_in, programs_between
+from .resized_loss import resized_loss_kernel
 from .total import total_kernel
 from .upsample import upsample_kernel
 from .views import Strides, index_dtype, strides_over_pixels
@@ -78,9 +80,7 @@ class Pass:
         self.mapped = forward and (sums or not reduce)
         self.label_dtype = label_dtype(L)
         how = resize(logits.shape[2:], target.shape[1:], inputs.align_corners)
-        self.tiling = tiling(
-            logits, target, how, plain=not inputs.rows, noisy=inputs.noise is not None, wide=compute == torch.float64
-        )
+        self.tiling = tiling(logits, target, how, noisy=inputs.noise is not None, wide=compute == torch.float64)
         self.programs = self.tiling.programs if self.reduce else 0
         self.room: int | None = None
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
@@ -142,21 +142,26 @@ class Tiling(NamedTuple):
     loss; each: of a launch of the upsample kernel."""
 
     how: Resize | None
-    loss: tiles.Tile | None
+    loss: tiles.Tile | tiles.BetweenTile | None
     upsample: tiles.UpsampleTile | None
     each: int
     programs: int
 
 
-def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, plain: bool, noisy: bool, wide: bool) -> Tiling:
+def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, noisy: bool, wide: bool) -> Tiling:
     L, upsample, each = logits.shape[1], None, 0
     if how is not None:
-        upsample = tiles.upsample_tile(L, how.columns, plain, wide)
+        upsample = tiles.upsample_tile(
+            L, how.columns, noisy, wide, not hardware.interpreted(), hardware.has_ptx(logits.device)
+        )
         each = len(logits) * triton.cdiv(L, upsample.CLASSES)
         each *= triton.cdiv(how.rows.source, upsample.BANDS) * triton.cdiv(how.columns.source, upsample.CELLS - 1)
         if upsample.CLASSES >= L:
             return Tiling(how, None, upsample, each, each * triton.cdiv(how.columns.crowd, upsample.CROWD))
-    loss = loss_tile(logits, how, noisy)
+        between = tiles.between_tile(L, how, 4, not hardware.interpreted())
+        count = programs_between(how, len(logits), between.LANES, between.ROWS)
+        return Tiling(how, between, upsample, each, count)
+    loss = loss_tile(logits, noisy)
     return Tiling(how, loss, upsample, each, programs(target, loss.PIXELS))
 
 
@@ -203,54 +208,41 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
     }
     loss, upsample = None, []
     if how is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
-        layout, tile = _resized_layout(t, whole=cut.loss is None), cut.upsample
+        layout, tile = _resized_layout(t, cut.loss is None, cut.loss is not None), cut.upsample
         upsample = [
             Launch(
-                upsample_kernel, cut.each, device, layout, held, how, part, room + part * cut.each, *fixed,
-                **constants, ADDED=part > 0, **tile._asdict(),
+                upsample_kernel, cut.each, device, layout, held, compiled_in(how), part, room + part * cut.each, *fixed,
+                **constants, INDEX=index_dtype(t, tile.CLASSES, how), ADDED=part > 0,
+                **{name: number for name, number in tile._asdict().items() if number is not None},
             )
             for part in range(triton.cdiv(how.columns.crowd, tile.CROWD))
         ]  # fmt: skip
-    if cut.loss is not None:
-        shape, layout = _layout(t, how)
+    if isinstance(cut.loss, tiles.BetweenTile):
+        assert how is not None
         loss = Launch(
-            loss_kernel,
-            cut.programs,
-            device,
-            layout,
-            held,
-            how,
-            shape,
-            room,
-            *fixed,
-            **constants,
-            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.PIXELS, how),
-            EVEN=t.target[:1].numel() % cut.loss.PIXELS == 0,
-            **cut.loss._asdict(),
-        )
+            resized_loss_kernel, cut.programs, device, _resized_layout(t, outputs=True, saved=True), held,
+            compiled_in(how), room, *fixed, **constants,
+            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.LANES * cut.loss.ROWS, how), **cut.loss._asdict(),
+        )  # fmt: skip
+    elif cut.loss is not None:
+        shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)
+        loss = Launch(
+            loss_kernel, cut.programs, device, Layout(*strides), held, shape, room, *fixed, **constants,
+            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.PIXELS),
+            EVEN=t.target[:1].numel() % cut.loss.PIXELS == 0, **cut.loss._asdict(),
+        )  # fmt: skip
     launches = [launch for launch in (loss, *upsample) if launch is not None]
     total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
     sums = None if t.prediction is None else SumsByClass(t, inputs.ignored)
     return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 
 
-def _layout(t: StrideSources, how: Resize | None) -> tuple[tuple[int, int, int], Layout]:
-    """Of the loss kernel, and its pixel grid."""
-    if how is None:
-        shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)
-        return shape, Layout(*strides)
-    shape, strides = strides_over_pixels(*t[:5], rank=2)
-    _, (logits,) = strides_over_pixels(t.logits, rank=2, merge=False)
-    return shape, Layout(*strides)._replace(logits=logits, saved=_strides_of_saved(t.target))
-
-
-def _resized_layout(t: StrideSources, whole: bool) -> Layout:
-    """Of the upsample kernel, for whole columns or for blocks of their gradient."""
-    if whole:
-        return Layout(*strides_over_pixels(*t, rank=2, merge=False)[1])
-    _, (target,) = strides_over_pixels(t.target, rank=2, merge=False)
-    _, (logits, gradient) = strides_over_pixels(t.logits, t.gradient, rank=2, merge=False)
-    return Layout(target, logits=logits, gradient=gradient, saved=_strides_of_saved(t.target))
+def _resized_layout(t: StrideSources, outputs: bool, saved: bool) -> Layout:
+    """Of resized logits; outputs: with what has a number for each, beside the labels."""
+    if not outputs:
+        t = t._replace(pixel_weight=None, grad_output=None, loss_map=None, prediction=None)
+    layout = Layout(*(strides_over_pixels(each, rank=2, merge=False)[1][0] if each is not None else None for each in t))
+    return layout._replace(saved=_strides_of_saved(t.target)) if saved else layout
 
 
 def _strides_of_saved(target: Tensor) -> Strides:
@@ -282,11 +274,11 @@ class SumsByClass:
         return ClassSums(loss, counts[0], counts[1])
 
 
-def loss_tile(logits: Tensor, how: Resize | None, noisy: bool) -> tiles.Tile:
-    """Of the kernels that go over pixels; resized columns have no runs of them in memory."""
-    dense, wide = how is None, logits.dtype == torch.float64
-    flat = dense and logits[:1, 0].is_contiguous() and logits.stride(1) != 1
-    return tiles.loss_tile(logits.shape[1], noisy, flat, dense, wide, tiles.warp_size(logits.device))
+def loss_tile(logits: Tensor, noisy: bool) -> tiles.Tile:
+    """Of the kernels that go over pixels of logits that have the target's size."""
+    flat = logits[:1, 0].is_contiguous() and logits.stride(1) != 1
+    wide = logits.dtype == torch.float64
+    return tiles.loss_tile(logits.shape[1], noisy, flat, True, wide, tiles.warp_size(logits.device))
 
 
 def programs(target: Tensor, pixels: int) -> int:

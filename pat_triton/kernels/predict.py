@@ -4,25 +4,52 @@ import triton
 import triton.language as tl
 
 from .pixel import argmax, argmax_init, argmax_update, label
-from .resize import following, place, read
-from .views import offsets, pixels_at, tile
+from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
+from .views import offsets, pixels_at, read, tile
 
 
 @triton.jit
 def predict_kernel(
-    logits, prediction, strides, resize, shape, L: tl.constexpr,
+    logits, prediction, strides, shape, L: tl.constexpr,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr,
 ):  # fmt: skip
-    """The first class with the largest logit of each pixel, resized logits included."""
+    """The first class with the largest logit of each pixel."""
     b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX)
     row = tl.arange(0, CLASSES)
-    spot = place(logits, strides.logits, resize, shape, b, pixel, row, COMPUTE, INDEX)
+    at = pixels_at(logits, strides.logits, shape, b, pixel)[None, :] + row.to(INDEX)[:, None] * strides.logits.label
     best = argmax_init(CLASSES, PIXELS, COMPUTE)
     for first in range(0, L, CLASSES):
-        z = read(spot, resize, first + row, inside, L, COMPUTE, VECTOR)
-        spot = following(spot, resize, strides.logits.label * CLASSES)
+        z = read(at, first + row, inside, L, COMPUTE, VECTOR)
+        at += strides.logits.label * CLASSES
         best = argmax_update(best, z, first + row)
     tl.store(pixels_at(prediction, strides.prediction, shape, b, pixel), argmax(best), mask=inside)
+
+
+@triton.jit
+def predict_resized_kernel(
+    logits, prediction, strides, resize, L: tl.constexpr,
+    COMPUTE: tl.constexpr, INDEX: tl.constexpr, CLASSES: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """The same of resized logits: ROWS output rows between the same two rows of nodes at a time, which are read and
+    interpolated along the row once."""
+    b, i, y, x = rows_between(resize, LANES, ROWS, INDEX)
+    row = tl.arange(0, CLASSES)
+    spot = place_between(logits + b * strides.logits.image, strides.logits, resize, i, x, row, COMPUTE, INDEX)
+    best = ()
+    for _ in tl.static_range(ROWS):
+        best += (argmax_init(CLASSES, LANES, COMPUTE),)
+    for first in range(0, L, CLASSES):
+        north, south = read_between(spot, first + row, L, COMPUTE)
+        spot = next_block(spot, strides.logits.label * CLASSES)
+        updated = ()
+        for k in tl.static_range(ROWS):
+            z = lerp(north, south, share(resize.rows, i, y + k, COMPUTE))
+            updated += (argmax_update(best[k], z, first + row),)
+        best = updated
+    for k in tl.static_range(ROWS):
+        inside = x < tl.where(y + k < begin(resize.rows, i + 1), resize.columns.size, 0)
+        at = prediction + b * strides.prediction.image + (y + k) * strides.prediction.d0 + x * strides.prediction.d1
+        tl.store(at, argmax(best[k]), mask=inside)
 
 
 @triton.jit

@@ -5,7 +5,23 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from .views import pixels_at
+from ..resize import Axis, Resize
+from .views import load_flat
+
+# Ratios of such numbers are compiled in: divisions become multiplications.
+SIMPLE = 64
+
+
+def compiled_in(how: Resize) -> Resize:
+    """As the kernels take it."""
+    return Resize(*(_compiled_in(axis) for axis in how))
+
+
+def _compiled_in(axis: Axis) -> Axis:
+    numbers = axis.step, axis.first, axis.whole
+    if max(numbers) > SIMPLE:
+        return axis
+    return Axis(axis.source, axis.size, *(tl.constexpr(n) for n in numbers))
 
 
 @triton.jit
@@ -15,15 +31,15 @@ def wide(number):
 
 @triton.jit
 def begin(axis, cell):
-    """The first output in an int64 cell or beyond."""
+    """The first output in a cell or beyond."""
     ahead = tl.maximum(cell * axis.whole - axis.first + axis.step - 1, 0)
     return tl.minimum(ahead // axis.step, axis.size)
 
 
 @triton.jit
 def share(axis, cell, output, COMPUTE: tl.constexpr):
-    """Of the second node of its cell in an output, both int64; beyond the ends, of the only one that there is."""
-    rest = (output * axis.step + axis.first - cell * axis.whole).to(COMPUTE) / wide(axis.whole).to(COMPUTE)
+    """Of the second node of its cell in an output; beyond the ends, of the only one that there is."""
+    rest = (output * axis.step + axis.first - cell * axis.whole).to(COMPUTE) * (1 / wide(axis.whole).to(COMPUTE))
     return tl.where(cell < 0, 1.0, tl.where(cell >= axis.source - 1, 0.0, rest))
 
 
@@ -33,80 +49,73 @@ def node(axis, cell):
     return tl.minimum(tl.maximum(cell, 0), axis.source - 1)
 
 
+# A node of which an output has no share has this one, which no number feels: 0 times -inf would be nan.
+LEAST = tl.constexpr(2.0**-126)
+
+
 @triton.jit
 def lerp(z0, z1, share):
-    """-inf at the first node stays -inf towards any second: -inf - -inf would be nan."""
-    return z0 + share * tl.where(z0 == -float("inf"), 0.0, z1 - z0)
+    """Between two nodes. By two products, so that -inf at a node stays -inf: a difference of two would be nan."""
+    far = tl.broadcast_to(tl.maximum(share, LEAST), z1.shape)
+    return tl.fma(z1, far, z0 * tl.maximum(1 - share, LEAST))
 
 
-class Spot(NamedTuple):
-    """Where pixels lie in the source: pointers to their four nodes, [CLASSES, PIXELS] each, and the second ones'
-    shares, [PIXELS]."""
+class Between(NamedTuple):
+    """Where output columns lie between two rows of nodes: pointers to their four nodes, [CLASSES, LANES] each, and the
+    east ones' share, [LANES]."""
 
     nw: Any
     ne: Any
     sw: Any
     se: Any
-    y: Any
     x: Any
 
 
 @triton.jit
-def place(logits, strides, resize, shape, b, pixel, row, COMPUTE: tl.constexpr, INDEX: tl.constexpr):
-    """Where to read the first block of the columns of ``pixel``: pointers, or a Spot where they are resized."""
+def rows_between(resize, LANES: tl.constexpr, ROWS: tl.constexpr, INDEX: tl.constexpr):
+    """What a program has: (b int64, i, y, x [LANES]), ROWS output rows from y on between nodes i and i + 1. Programs
+    are counted as by ``programs_between``."""
+    rows, columns = resize.rows, resize.columns
+    across, groups = tl.cdiv(columns.size, LANES), tl.cdiv(tl.cdiv(rows.whole, rows.step), ROWS)
+    program = tl.program_id(0)
+    x = (program % across).to(INDEX) * LANES + tl.arange(0, LANES)
+    i = (program // (across * groups) % (rows.source + 1)).to(INDEX) - 1
+    y = begin(rows, i) + program // across % groups * ROWS
+    return (program // (across * groups * (rows.source + 1))).to(tl.int64), i, y, x
+
+
+def programs_between(how: Resize, images: int, lanes: int, rows: int) -> int:
+    """Of LANES output columns and ROWS output rows between two rows of nodes."""
+    groups = triton.cdiv(triton.cdiv(how.rows.whole, how.rows.step), rows)
+    return images * (how.rows.source + 1) * groups * triton.cdiv(how.columns.size, lanes)
+
+
+@triton.jit
+def place_between(image, strides, resize, i, x, row, COMPUTE: tl.constexpr, INDEX: tl.constexpr):
+    """Where to read the first block of classes."""
+    rows, columns = resize.rows, resize.columns
     classes = row.to(INDEX)[:, None] * strides.label
-    if resize is None:
-        return pixels_at(logits, strides, shape, b, pixel)[None, :] + classes
-    else:
-        rows, columns = resize.rows, resize.columns
-        row, column = pixel // columns.size, pixel % columns.size
-        # Never below -1, and // rounds towards 0.
-        i = (row * rows.step + rows.first + rows.whole) // rows.whole - 1
-        j = (column * columns.step + columns.first + columns.whole) // columns.whole - 1
-        image = logits + b * strides.image
-        north, south = node(rows, i) * strides.d0, node(rows, i + 1) * strides.d0
-        west, east = node(columns, j) * strides.d1, node(columns, j + 1) * strides.d1
-        return Spot(
-            image + ((north + west)[None, :] + classes), image + ((north + east)[None, :] + classes),
-            image + ((south + west)[None, :] + classes), image + ((south + east)[None, :] + classes),
-            share(rows, i, row, COMPUTE), share(columns, j, column, COMPUTE),
-        )  # fmt: skip
+    # Never below -1, and // rounds towards 0. Columns past the end are like the last.
+    x = tl.minimum(x, columns.size - 1)
+    j = (x * columns.step + columns.first + columns.whole) // columns.whole - 1
+    west, east = node(columns, j) * strides.d1, node(columns, j + 1) * strides.d1
+    north, south = image + node(rows, i) * strides.d0, image + node(rows, i + 1) * strides.d0
+    return Between(
+        north + (west[None, :] + classes), north + (east[None, :] + classes),
+        south + (west[None, :] + classes), south + (east[None, :] + classes), share(columns, j, x, COMPUTE),
+    )  # fmt: skip
 
 
 @triton.jit
-def load_flat(at, known):
-    """[CLASSES, PIXELS] loads, -inf where not ``known``, in one dimension: of two, without runs of pixels in
-    memory, Triton may choose the classes and lay a column across threads."""
-    mask = tl.reshape(tl.broadcast_to(known, at.shape), [at.numel])
-    z = tl.load(tl.reshape(at, [at.numel]), mask=mask, other=-float("inf"))
-    return tl.reshape(z, at.shape)
+def read_between(spot, classes, L: tl.constexpr, COMPUTE: tl.constexpr):
+    """A block of classes in the rows of nodes above and below: two of [CLASSES, LANES], -inf past the last class."""
+    known, x = (classes < L)[:, None], spot.x[None, :]
+    nw, ne = load_flat(spot.nw, known).to(COMPUTE), load_flat(spot.ne, known).to(COMPUTE)
+    sw, se = load_flat(spot.sw, known).to(COMPUTE), load_flat(spot.se, known).to(COMPUTE)
+    return lerp(nw, ne, x), lerp(sw, se, x)
 
 
 @triton.jit
-def following(spot, resize, step):
-    """Where to read the next block of classes, ``step`` elements on. One addition an address: from the first block on
-    each would take two."""
-    if resize is None:
-        return spot + step
-    else:
-        return Spot(spot.nw + step, spot.ne + step, spot.sw + step, spot.se + step, spot.y, spot.x)
-
-
-@triton.jit
-def read(spot, resize, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
-    """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
-    known = (classes < L)[:, None] & inside[None, :]
-    if resize is None:
-        # Outside the image a column is anything: nothing of it is stored or added up.
-        if VECTOR == 1:
-            z = load_flat(spot, known).to(COMPUTE)
-        else:
-            z = tl.load(spot, mask=known).to(COMPUTE)
-        return tl.where((classes < L)[:, None], z, -float("inf"))
-    else:
-        nw = load_flat(spot.nw, known).to(COMPUTE)
-        ne = load_flat(spot.ne, known).to(COMPUTE)
-        sw = load_flat(spot.sw, known).to(COMPUTE)
-        se = load_flat(spot.se, known).to(COMPUTE)
-        x = spot.x[None, :]
-        return lerp(lerp(nw, ne, x), lerp(sw, se, x), spot.y[None, :])
+def next_block(spot, step):
+    """One addition an address: from the first block on each would take two."""
+    return Between(spot.nw + step, spot.ne + step, spot.sw + step, spot.se + step, spot.x)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 import triton
 
-from ..resize import Axis
+from ..resize import Axis, Resize
 
 
 class Tile(NamedTuple):
@@ -42,30 +42,58 @@ def loss_tile(L: int, noisy: bool, flat: bool, dense: bool, wide: bool, warp: in
 
 
 class UpsampleTile(NamedTuple):
-    """Lanes are CELLS x CROWD; see ``upsample``."""
+    """Lanes are CELLS x CROWD; see ``upsample``. ROWS: classes of a block of the column. maxnreg: registers that a
+    thread has at most, None for as many as it likes."""
 
     CLASSES: int
     CELLS: int
     CROWD: int
     BANDS: int
     num_warps: int
+    ROWS: int = 4
+    maxnreg: int | None = None
 
 
-def upsample_tile(L: int, columns: Axis, plain: bool, wide: bool) -> UpsampleTile:
+# Classes of a program of the upsample kernel: of whole columns at most, of parts of longer ones, and with 128 registers.
+WHOLE, PART, FEW = 32, 20, 20
+
+
+def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, capped: bool) -> UpsampleTile:
     """The tile of the upsample kernel, which holds whole columns where CLASSES >= L; ``columns`` is their axis.
 
-    A lane a thread, with four node rows and a softmax of CLASSES in its registers: 32 in fp32, 16 in
-    fp64. Longer columns come in blocks of half as many, or a quarter with the tables of an adjustment.
-    A cell of more than CROWD outputs takes several launches.
+    A lane a thread, with five numbers a class in its registers: logits and gradient of the nodes above and below, and
+    the output's own. Longer columns come in parts. A cell of more than CROWD outputs takes several launches.
+
+    by_row: a block has one class, or with noise the four that one Philox call serves, whose numbers are constants; the
+    interpreter, which takes as long for a block as for a row, has the column in one. capped: where it can be said how
+    many registers a thread has, 128 for few classes, so that 16 warps are resident; 20 to 40 values, which an output
+    row does not need, are then spilled at 19 classes. On an H200 the same, with 76 spills, was 776 to 551 us.
     """
     lanes = 128
     crowd = min(triton.next_power_of_2(columns.crowd), lanes // 2)
-    most = 16 if wide else 32
-    classes = max(4, triton.next_power_of_2(L))
-    if classes > most:
-        classes = most // (2 if plain else 4)
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
-    return UpsampleTile(classes, cells, crowd, BANDS=8, num_warps=4)
+    classes = L if L <= WHOLE >> wide else triton.cdiv(L, triton.cdiv(L, PART >> wide))
+    each = 4 if noisy else 1
+    classes = triton.cdiv(classes, each) * each
+    rows = each if by_row else max(each, triton.next_power_of_2(classes))
+    cap = 128 if capped and classes << wide <= FEW else None
+    return UpsampleTile(classes, cells, crowd, BANDS=16, num_warps=4, ROWS=rows, maxnreg=cap)
+
+
+class BetweenTile(NamedTuple):
+    """CLASSES of a block of the column; LANES output columns; ROWS output rows between the same nodes."""
+
+    CLASSES: int
+    LANES: int
+    ROWS: int
+    num_warps: int
+
+
+def between_tile(L: int, how: Resize, classes: int, few: bool) -> BetweenTile:
+    """For kernels that only read resized logits, a lane a thread. few: so many classes at a time; the interpreter has
+    more, which takes as long for a block as for a row."""
+    rows = min(4, triton.next_power_of_2(how.rows.crowd))
+    return BetweenTile(classes if few else max(4, min(triton.next_power_of_2(L), 64)), 64, rows, num_warps=2)
 
 
 def warp_size(device: torch.device) -> int:

@@ -2,23 +2,27 @@
 
 Between two neighbouring nodes of a column lies a cell; a lane is one output column of one cell. The
 program walks down the output rows with the two node rows above and below, already interpolated along
-the row, in registers: an output's logit is one multiplication and addition away, each softmax is
-computed once, and its gradient goes to the two node rows in registers. When a node row is done its
-lanes are added up to nodes and stored: no atomics, no partial sums in memory.
+the row, in registers: an output's logit is two multiplications and an addition away, each softmax is
+computed once, and its gradient goes to the two node rows in registers, of the label's class as much as makes its sum
+over the classes 0. When a node row is done its lanes are added up to nodes and stored: no atomics, no partial sums in
+memory. The column is a tuple of blocks of ROWS classes, so that what lies past its end costs nothing.
 
 A program finishes BANDS x (CELLS - 1) nodes and walks one more row and column of cells, which the
 neighbours walk too: (1 + 1 / BANDS) (1 + 1 / (CELLS - 1)) of the outputs are computed.
 
 Bytes: (1 + 2 / BANDS) (1 + 2 / (CELLS - 1)) source, the labels of what is computed, each gradient node
-once; nothing of L x outputs. Flops for each output and class: 1 exponential and 10 others, and 8 for each
-row of cells. At L = 19 and ratio 4 a thread executes 41 instructions for each (sm_90), which bound it.
+once; nothing of L x outputs. At L = 19 and ratio 4 a thread executes 28 instructions for each output and class (sm_90),
+of which 14 are the output's: 3 of its logit and the maximum, 3 of its exponential and their sum, 5 that tell the label
+from the others, 2 of the gradient, times 1.1 for what the neighbours compute, too.
 
 Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and, from the second
 on, is ADDED to the gradient of those before.
 
-Columns that do not fit in registers come with their ``saved`` computed (by ``loss``), and each program
-has one block of the classes: then classes do not depend on each other.
+Columns that do not fit in registers come with their ``saved`` computed (by ``resized_loss``), and each program
+has a part of the classes: then classes do not depend on each other.
 """
+
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
@@ -26,7 +30,6 @@ import triton.language as tl
 from .numbers import parameters
 from .pixel import (
     AdjustmentTables,
-    GradTerms,
     NoiseArguments,
     adjust,
     argmax,
@@ -43,7 +46,41 @@ from .pixel import (
     loss_and_grad_terms,
     uniform_scale,
 )
-from .resize import begin, lerp, load_flat, node, share, wide
+from .resize import begin, lerp, node, share
+from .views import load_flat
+
+
+class Outputs(NamedTuple):
+    """Pointers to what has a number for each output, or None."""
+
+    target: Any
+    pixel_weight: Any
+    grad_output: Any
+    loss_map: Any
+    prediction: Any
+    saved: Any
+
+
+class Lanes(NamedTuple):
+    """The program's output columns, [LANES]. inside: whether there is such a column; counted: and it is this program's
+    to count. west, east: where the nodes beside it begin in a row of nodes; share: of the east one."""
+
+    x: Any
+    inside: Any
+    counted: Any
+    west: Any
+    east: Any
+    share: Any
+
+
+class Softmax(NamedTuple):
+    """What a column's loss depends on, beside its logits. weights: pointer to those of the classes."""
+
+    tables: Any
+    scale: Any
+    noise: Any
+    weights: Any
+    of_curve: Any
 
 
 @triton.jit(do_not_specialize=["part", "room", "first_weights"])
@@ -51,122 +88,216 @@ def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables,
     seed, offset, strides, held, resize, part, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, PTX: tl.constexpr, ADDED: tl.constexpr, CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr,
-    BANDS: tl.constexpr,
+    COMPUTE: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, ADDED: tl.constexpr,
+    CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
-    of_curve = parameters(tables, PARAMETERS, COMPUTE)
-    noise = NoiseArguments(seed, offset, tables)
-    scale = uniform_scale(tables, held.uniform, L, COMPUTE)
-    tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
     rows, columns = resize.rows, resize.columns
-    across, down = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS)
-    blocks = tl.cdiv(L, CLASSES)
+    across, down, blocks = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS), tl.cdiv(L, CLASSES)
     program = tl.program_id(0)
-    first = program % blocks * CLASSES
-    j0 = (program // blocks % across).to(tl.int64) * (CELLS - 1)
-    i0 = (program // (blocks * across) % down).to(tl.int64) * BANDS
+    j0 = (program // blocks % across).to(INDEX) * (CELLS - 1)
+    i0 = (program // (blocks * across) % down).to(INDEX) * BANDS
     b = (program // (blocks * across * down)).to(tl.int64)
-    classes = first + in_order(CLASSES, DISTRIBUTION)
-    known = (classes < L)[:, None]
+    first = 0 if CLASSES >= L else program % blocks * CLASSES
+    N: tl.constexpr = (min(L, CLASSES) + ROWS - 1) // ROWS
 
-    LANES: tl.constexpr = CELLS * CROWD
-    lane = tl.arange(0, LANES)
-    cell = j0 - 1 + lane // CROWD
-    x = begin(columns, cell) + part * CROWD + lane % CROWD
-    inside = x < begin(columns, cell + 1)
-    fx = share(columns, cell, x, COMPUTE)
-    counted = inside & ((cell >= j0) | (cell < 0))
-    west, east = node(columns, cell) * strides.logits.d1, node(columns, cell + 1) * strides.logits.d1
-    column = classes.to(tl.int64)[:, None] * strides.logits.label
+    softmax = Softmax(
+        AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation),
+        uniform_scale(tables, held.uniform, L, COMPUTE),
+        NoiseArguments(seed, offset, tables),
+        tables + (first_weights + b) * L,
+        parameters(tables, PARAMETERS, COMPUTE),
+    )
+    outputs = Outputs(target, pixel_weight, grad_output, loss_map, prediction, saved)
+    lanes = columns_of(columns, strides.logits.d1, j0, part, COMPUTE, INDEX, CELLS, CROWD)
+    image = logits + b * strides.logits.image
 
-    bottom = node_row(logits, strides.logits, b, node(rows, i0 - 1), column, west, east, fx, known, COMPUTE)
-    g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
-    loss = tl.zeros([LANES], COMPUTE)
-    for band in range(i0 - 1, tl.minimum(i0 + BANDS, rows.source)):
-        i = wide(band)
+    step = strides.logits.label
+    loss = tl.zeros([CELLS * CROWD], COMPUTE)
+    at = image + node(rows, i0 - 1) * strides.logits.d0
+    bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
+    g_bottom = zeros(N, ROWS, CELLS * CROWD, COMPUTE)
+    row = begin(rows, i0 - 1)
+    for number in range(i0 - 1, tl.minimum(i0 + BANDS, rows.source)):
+        i = tl.full([], number, INDEX)
+        end = begin(rows, i + 1)
         top, g_top = bottom, g_bottom
-        bottom = node_row(logits, strides.logits, b, node(rows, i + 1), column, west, east, fx, known, COMPUTE)
-        rise = tl.where(top == -float("inf"), 0.0, bottom - top)
-        g_bottom = tl.zeros([CLASSES, LANES], COMPUTE)
-        owned = tl.where((i >= i0) | (i < 0), counted, False)
-        for row in range(begin(rows, i), begin(rows, i + 1)):
-            y = wide(row)
-            fy = share(rows, i, y, COMPUTE)
-            at = target + pixel_of(strides.target, b, y, x)
-            own, is_class, ignored = label(at, inside, ignored_labels, L)
-            z = tl.where(known, top + fy * rise, -float("inf"))
-            a = adjust(z, classes, tables, scale, noise, b, y * columns.size + x, first, L, DISTRIBUTION, CLASSES)
-            other = is_other(classes.to(tl.float32)[:, None], compared(own, ignored)[None, :])
-            if saved is None:
-                w = tl.load(tables.pointer + (first_weights + b) * L + own, mask=is_class, other=float("nan")).to(
-                    COMPUTE
-                )
-                if pixel_weight is not None:
-                    at = pixel_weight + pixel_of(strides.pixel_weight, b, y, x)
-                    w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
-                if grad_output is not None:
-                    at = grad_output + pixel_of(strides.grad_output, b, y, x)
-                    w *= tl.load(at, mask=inside, other=0.0)
-                label_a = less_margin(
-                    tl.sum(tl.where(other, 0.0, tl.where(known, a, 0.0)), 0), own, is_class, tables, L
-                )
-                a = tl.where(other, a, -float("inf"))
-                e = exponent(tl.maximum(tl.max(a, 0), label_a), scale)
-                exps = tl.where(known, exponentials(a, e), 0.0)
-                term, terms = loss_and_grad_terms(label_a, e, tl.sum(exps, 0), w, ignored, scale, CURVE, of_curve, PTX)
-                if prediction is not None:
-                    best = argmax(argmax_update(argmax_init(CLASSES, LANES, COMPUTE), z, classes))
-                    at = prediction + pixel_of(strides.prediction, b, y, x)
-                    tl.store(at, best, mask=owned)
-                if loss_map is not None:
-                    at = loss_map + pixel_of(strides.loss_map, b, y, x)
-                    tl.store(at, term, mask=owned)
-                loss += tl.where(owned, term, 0.0)
-            else:
-                at = saved + b * strides.saved.image + y * columns.size + x
-                e = exponent(tl.load(at, mask=inside, other=0.0), scale)
-                terms = GradTerms(
-                    tl.load(at + strides.saved.label, mask=inside, other=0.0),
-                    tl.load(at + 2 * strides.saved.label, mask=inside, other=0.0),
-                )
-                exps = exponentials(a, e)
-            if gradient is not None:
-                g = tl.where(known & other, exps * terms.rate[None, :], tl.where(known, terms.label[None, :], 0.0))
-                g_top = tl.where(known, g_top + (1 - fy) * g, 0.0)
-                g_bottom = tl.where(known, g_bottom + fy * g, 0.0)
+        at = image + node(rows, i + 1) * strides.logits.d0
+        bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
+        g_bottom = zeros(N, ROWS, CELLS * CROWD, COMPUTE)
+        loss, g_top, g_bottom = band(
+            loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
+            ignored_labels, L, CURVE, DISTRIBUTION, PTX, COMPUTE, gradient is not None,
+        )  # fmt: skip
+        row = end
         if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
             if i >= i0:
-                if tables.scale is not None:
-                    g_top *= entries(tables, tables.scale, classes, 1.0, L, COMPUTE)
-                j = j0 + tl.arange(0, CELLS)
-                at = gradient + pixel_of(strides.gradient, b, i, j)
-                at = at[None, :] + classes.to(tl.int64)[:, None] * strides.gradient.label
-                finished = known & ((j < j0 + CELLS - 1) & (j < columns.source))[None, :]
-                g = nodes(g_top, fx, CELLS, CROWD)
-                if ADDED:
-                    g += tl.load(at, mask=finished, other=0.0)
-                tl.store(at, g, mask=finished)
+                store(
+                    g_top, gradient, strides.gradient, b, i, j0, first, columns.source, lanes, softmax.tables,
+                    L, ADDED, CLASSES, CELLS, CROWD, DISTRIBUTION,
+                )  # fmt: skip
     if partial is not None:
         tl.store(partial + room + program, tl.sum(loss, 0))
 
 
 @triton.jit
-def pixel_of(strides, b, row, column):
-    """Offsets of pixels of image b."""
-    return b * strides.image + row * strides.d0 + column * strides.d1
+def columns_of(
+    columns, step, j0, part, COMPUTE: tl.constexpr, INDEX: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr
+):
+    """The ``part``-th CROWD outputs of each of the cells from the one on the left of node j0 on."""
+    lane = tl.arange(0, CELLS * CROWD)
+    cell = j0 - 1 + lane // CROWD
+    x = begin(columns, cell) + part * CROWD + lane % CROWD
+    inside = x < begin(columns, cell + 1)
+    west, east = (node(columns, cell) * step).to(INDEX), (node(columns, cell + 1) * step).to(INDEX)
+    return Lanes(x, inside, inside & ((cell >= j0) | (cell < 0)), west, east, share(columns, cell, x, COMPUTE))
 
 
 @triton.jit
-def node_row(logits, strides, b, i, column, west, east, fx, known, COMPUTE: tl.constexpr):
-    """Row i of nodes interpolated at the lanes' columns: [CLASSES, LANES].
+def node_row(
+    row, step, first, lanes,
+    N: tl.constexpr, ROWS: tl.constexpr, L: tl.constexpr, COMPUTE: tl.constexpr, DISTRIBUTION: tl.constexpr,
+):  # fmt: skip
+    """A row of nodes interpolated at the output columns: N blocks [ROWS, LANES].
 
     The row is added to the lanes first: otherwise the compiler keeps an address for every class and lane.
     """
-    row = b * strides.image + i * strides.d0
-    z0 = load_flat(logits + ((row + west)[None, :] + column), known)
-    z1 = load_flat(logits + ((row + east)[None, :] + column), known)
-    return lerp(z0.to(COMPUTE), z1.to(COMPUTE), fx[None, :])
+    made = ()
+    for k in tl.static_range(N):
+        classes = first + k * ROWS + in_order(ROWS, DISTRIBUTION)
+        known = (classes < L)[:, None]
+        column = classes.to(tl.int64)[:, None] * step
+        west = load_flat((row + lanes.west)[None, :] + column, known)
+        east = load_flat((row + lanes.east)[None, :] + column, known)
+        made += (lerp(west.to(COMPUTE), east.to(COMPUTE), lanes.share[None, :]),)
+    return made
+
+
+@triton.jit
+def band(
+    loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
+    ignored_labels, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, PTX: tl.constexpr,
+    COMPUTE: tl.constexpr, GRADIENT: tl.constexpr,
+):  # fmt: skip
+    """The output rows from ``row`` to ``end``, between the nodes i and i + 1: (loss, g_top, g_bottom) with theirs
+    added."""
+    N: tl.constexpr = len(top)
+    ROWS: tl.constexpr = top[0].shape[0]
+    LANES: tl.constexpr = top[0].shape[1]
+    rows, columns, tables = resize.rows, resize.columns, softmax.tables
+    x, inside = lanes.x, lanes.inside
+    owned = tl.where((i >= i0) | (i < 0), lanes.counted, False)
+    row_of = in_order(ROWS, DISTRIBUTION)
+    for number in range(row, end):
+        y = tl.full([], number, x.dtype)
+        fy = share(rows, i, y, COMPUTE)
+        at = pixel_at(outputs.target, strides.target, b, y, x)
+        own, is_class, ignored = label(at, inside, ignored_labels, L)
+        own_row = compared(own, ignored)[None, :] - (first + row_of).to(tl.float32)[:, None]
+        column = ()
+        label_a = tl.zeros([ROWS, LANES], COMPUTE)
+        best = argmax_init(ROWS, LANES, COMPUTE)
+        for k in tl.static_range(N):
+            classes = first + k * ROWS + row_of
+            z = tl.where((classes < L)[:, None], lerp(top[k], bottom[k], fy), -float("inf"))
+            if outputs.prediction is not None:
+                best = argmax_update(best, z, classes)
+            a = adjust(
+                z, classes, tables, softmax.scale, softmax.noise, b, y * columns.size + x, first + k * ROWS,
+                L, DISTRIBUTION, ROWS,
+            )  # fmt: skip
+            if outputs.saved is None:
+                other = is_other(k * ROWS, own_row)
+                label_a = tl.where(other, label_a, a)
+                a = tl.where(other, a, -float("inf"))
+            column += (a,)
+        if outputs.saved is None:
+            w = tl.load(softmax.weights + own, mask=is_class, other=float("nan")).to(COMPUTE)
+            if outputs.pixel_weight is not None:
+                at = pixel_at(outputs.pixel_weight, strides.pixel_weight, b, y, x)
+                w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
+            if outputs.grad_output is not None:
+                at = pixel_at(outputs.grad_output, strides.grad_output, b, y, x)
+                w *= tl.load(at, mask=inside, other=0.0)
+            label_a = less_margin(tl.sum(label_a, 0), own, is_class, tables, L)
+            highest = column[0]
+            for k in tl.static_range(1, N):
+                highest = tl.maximum(highest, column[k])
+            e = exponent(tl.maximum(tl.max(highest, 0), label_a), softmax.scale)
+            exps = ()
+            others = tl.zeros([ROWS, LANES], COMPUTE)
+            for k in tl.static_range(N):
+                each = exponentials(column[k], e)
+                others += each
+                exps += (each,)
+            others = tl.sum(others, 0)
+            term, terms = loss_and_grad_terms(
+                label_a, e, others, w, ignored, softmax.scale, CURVE, softmax.of_curve, PTX
+            )
+            rate = terms.rate
+            if outputs.prediction is not None:
+                at = pixel_at(outputs.prediction, strides.prediction, b, y, x)
+                tl.store(at, argmax(best), mask=owned)
+            if outputs.loss_map is not None:
+                at = pixel_at(outputs.loss_map, strides.loss_map, b, y, x)
+                tl.store(at, term, mask=owned)
+            loss += tl.where(owned, term, 0.0)
+        else:
+            at = outputs.saved + b * strides.saved.image + (y * columns.size + x)
+            e = exponent(tl.load(at, mask=inside, other=0.0), softmax.scale)
+            rate = tl.load(at + strides.saved.label, mask=inside, other=0.0)
+            others = tl.load(at + 2 * strides.saved.label, mask=inside, other=0.0)
+            exps = ()
+            for k in tl.static_range(N):
+                exps += (exponentials(column[k], e),)
+        if GRADIENT:
+            # Of the label so much that the sum over the classes is 0.
+            above, below = (rate * (1 - fy))[None, :], (rate * fy)[None, :]
+            g0, g1 = (), ()
+            for k in tl.static_range(N):
+                g = tl.where(own_row == k * ROWS, -others[None, :], exps[k])
+                g0 += (tl.fma(g, tl.broadcast_to(above, g.shape), g_top[k]),)
+                g1 += (tl.fma(g, tl.broadcast_to(below, g.shape), g_bottom[k]),)
+            g_top, g_bottom = g0, g1
+    return loss, g_top, g_bottom
+
+
+@triton.jit
+def zeros(N: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, COMPUTE: tl.constexpr):
+    made = ()
+    for _ in tl.static_range(N):
+        made += (tl.zeros([ROWS, LANES], COMPUTE),)
+    return made
+
+
+@triton.jit
+def pixel_at(pointer, strides, b, row, column):
+    """Pointers to pixels of image b, whose offsets have the dtype of ``column``."""
+    return pointer + b * strides.image + (row * strides.d0 + column * strides.d1)
+
+
+@triton.jit
+def store(
+    g, gradient, strides, b, i, j0, first, source, lanes, tables, L: tl.constexpr, ADDED: tl.constexpr,
+    CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, DISTRIBUTION: tl.constexpr,
+):  # fmt: skip
+    """The gradient of the row i of nodes, from blocks [ROWS, LANES] of that of the output columns."""
+    ROWS: tl.constexpr = g[0].shape[0]
+    N: tl.constexpr = triton.next_power_of_2(len(g))
+    number = tl.arange(0, N * ROWS)
+    order = tl.broadcast_to(in_order(ROWS, DISTRIBUTION)[None, :], [N, ROWS])
+    classes = first + number // ROWS * ROWS + tl.reshape(order, [N * ROWS])
+    sums = stacked(g, 0, N)
+    if tables.scale is not None:
+        sums *= entries(tables, tables.scale, classes, 1.0, L, sums.dtype)
+    sums = nodes(sums, lanes.share, CELLS, CROWD)
+    j = j0 + tl.arange(0, CELLS)
+    at = pixel_at(gradient, strides, b, i, j)[None, :] + classes.to(tl.int64)[:, None] * strides.label
+    known = (classes < first + CLASSES) & (classes < L)
+    finished = known[:, None] & ((j < j0 + CELLS - 1) & (j < source))[None, :]
+    if ADDED:
+        sums += tl.load(at, mask=finished, other=0.0)
+    tl.store(at, sums, mask=finished)
 
 
 @triton.jit
@@ -177,3 +308,16 @@ def nodes(g, fx, CELLS: tl.constexpr, CROWD: tl.constexpr):
     west = tl.sum(tl.reshape(g * (1 - fx)[None, :], [CLASSES, CELLS, CROWD]), 2)
     following = tl.minimum(tl.arange(0, CELLS) + 1, CELLS - 1)
     return east + tl.gather(west, tl.broadcast_to(following[None, :], [CLASSES, CELLS]), 1)
+
+
+@triton.jit
+def stacked(g, FIRST: tl.constexpr, N: tl.constexpr):
+    """N blocks of rows of a tuple, zeros after its end: [N * ROWS, LANES]."""
+    if N == 1:
+        if len(g) > FIRST:
+            return g[FIRST]
+        else:
+            return tl.zeros_like(g[0])
+    else:
+        both = tl.join(stacked(g, FIRST, N // 2), stacked(g, FIRST + N // 2, N // 2))
+        return tl.reshape(tl.permute(both, (2, 0, 1)), [N * g[0].shape[0], g[0].shape[1]])

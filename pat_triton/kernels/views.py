@@ -99,3 +99,24 @@ def tile(
     else:
         inside = pixel < pixels
     return b, pixel, inside
+
+
+@triton.jit
+def load_flat(at, known):
+    """[CLASSES, PIXELS] loads, -inf where not ``known``, in one dimension: of two, without runs of pixels in
+    memory, Triton may choose the classes and lay a column across threads."""
+    mask = tl.reshape(tl.broadcast_to(known, at.shape), [at.numel])
+    z = tl.load(tl.reshape(at, [at.numel]), mask=mask, other=-float("inf"))
+    return tl.reshape(z, at.shape)
+
+
+@triton.jit
+def read(at, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
+    """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
+    known = (classes < L)[:, None] & inside[None, :]
+    # Outside the image a column is anything: nothing of it is stored or added up.
+    if VECTOR == 1:
+        z = load_flat(at, known).to(COMPUTE)
+    else:
+        z = tl.load(at, mask=known).to(COMPUTE)
+    return tl.where((classes < L)[:, None], z, -float("inf"))
