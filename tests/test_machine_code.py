@@ -46,11 +46,13 @@ def test_everything_compiles(codes):
     detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
         # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps and
-        # adjustments, each curve in fp32 and fp64, ragged layouts, resized columns that
-        # do not fit the upsample kernel, statistics, factors of each pixel.
-        "loss_kernel": (2 + 1 + 1) * 3 + detailed * (2 + 1) * (3 + 3) + 3 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 4 + 3 + 3,
+        # adjustments, each curve in fp32 and fp64, ragged layouts, statistics, factors of each pixel.
+        "loss_kernel": (2 + 1 + 1) * 3 + detailed * (2 + 1) * (3 + 3) + 3 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 2 + 2,
+        # Columns that do not fit the upsample kernel.
+        "resized_loss_kernel": 4 + 1 + 1,
         "upsample_kernel": 2 + 2 + (1 + 2 * detailed) + 2 + 1 + 3 + (1 + 2) + 2 + 2,
-        "predict_kernel": 4,
+        "predict_kernel": 2,
+        "predict_resized_kernel": 2,
         "class_sums_kernel": 4,
         "confusion_kernel": 2,
         "histogram_kernel": 2,
@@ -94,15 +96,17 @@ def test_arguments_that_do_not_fit_are_reported():
 
 @pinned
 def test_nothing_spills(codes):
-    """But for a few values of 255 full registers: two of the upsample kernel with tables, stored once a program
-    and loaded once a row of cells, outside the loop over the output's rows; and of columns of 150 classes with
-    noise, or of odd sizes or resized, which have addresses for every pixel of a thread."""
-    allowed = {c["kernel"]: 0 for c in codes} | {"upsample_kernel": 4}
+    """But where registers are few: of the upsample kernel where it has 128 at most, see ``tiles.upsample_tile``, most
+    of them once a row of cells; and of columns of 150 classes with noise, or of odd sizes, which have addresses for
+    every pixel of a thread."""
     for c in codes:
-        resized = c.get("plan", "").startswith(("resized", "predict", "weighted"))
-        many = c.get("adjustment") == "variation" or c.get("layout") == "odd" or resized
-        tight = c["kernel"] in ("loss_kernel", "predict_kernel") and many
-        assert c["spills"] <= (12 if tight else allowed[c["kernel"]]), c
+        noisy = c.get("adjustment") == "variation"
+        allowed = 0
+        if c["kernel"] == "upsample_kernel":
+            allowed = 4 if "maxnreg" not in c.get("tile", {}) else 70 if noisy else 40
+        elif c["kernel"] == "loss_kernel" and (noisy or c.get("layout") == "odd"):
+            allowed = 12
+        assert c["spills"] <= allowed, c
 
 
 def test_a_factor_of_each_pixel_is_four_bytes(codes):
@@ -168,7 +172,7 @@ def test_a_resized_column_stays_in_registers(codes):
     for L, dtype in ((19, "torch.float64"), (150, "torch.bfloat16")):
         case = {"L": L, "dtype": dtype, "adjustment": "none", "plan": "resized one_pass"}
         made = [c["kernel"] for c in codes if case.items() <= c.items()]
-        assert made == ["loss_kernel", "upsample_kernel", "total_kernel"], case
+        assert made == ["resized_loss_kernel", "upsample_kernel", "total_kernel"], case
 
 
 @pinned

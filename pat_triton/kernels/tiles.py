@@ -54,8 +54,9 @@ class UpsampleTile(NamedTuple):
     maxnreg: int | None = None
 
 
-# Classes of a program of the upsample kernel: of whole columns at most, of parts of longer ones, and with 128 registers.
-WHOLE, PART, FEW = 32, 20, 20
+# Most classes of a program of the upsample kernel: of whole columns, of parts of longer ones, of these with noise, and
+# with 128 registers a thread.
+WHOLE, PART, NOISY_PART, FEW = 32, 20, 12, 20
 
 
 def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, capped: bool) -> UpsampleTile:
@@ -66,13 +67,15 @@ def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, 
 
     by_row: a block has one class, or with noise the four that one Philox call serves, whose numbers are constants; the
     interpreter, which takes as long for a block as for a row, has the column in one. capped: where it can be said how
-    many registers a thread has, 128 for few classes, so that 16 warps are resident; 20 to 40 values, which an output
-    row does not need, are then spilled at 19 classes. On an H200 the same, with 76 spills, was 776 to 551 us.
+    many registers a thread has, 128 for few classes, so that 16 warps are resident: 28 accesses to what is spilled at
+    19 classes, 64 with noise, most of them once a row of cells, and 492 to 428 us by the calibrated model. The
+    kernel before this one, with 76, went from 776 to 551 us on an H200.
     """
     lanes = 128
     crowd = min(triton.next_power_of_2(columns.crowd), lanes // 2)
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
-    classes = L if L <= WHOLE >> wide else triton.cdiv(L, triton.cdiv(L, PART >> wide))
+    part = (NOISY_PART if noisy else PART) >> wide
+    classes = L if WHOLE >> wide >= L else triton.cdiv(L, triton.cdiv(L, part))
     each = 4 if noisy else 1
     classes = triton.cdiv(classes, each) * each
     rows = each if by_row else max(each, triton.next_power_of_2(classes))

@@ -220,8 +220,8 @@ def band(
                 at = pixel_at(outputs.grad_output, strides.grad_output, b, y, x)
                 w *= tl.load(at, mask=inside, other=0.0)
             label_a = less_margin(tl.sum(label_a, 0), own, is_class, tables, L)
-            highest = column[0]
-            for k in tl.static_range(1, N):
+            highest = tl.full([ROWS, LANES], -float("inf"), COMPUTE)
+            for k in tl.static_range(N):
                 highest = tl.maximum(highest, column[k])
             e = exponent(tl.maximum(tl.max(highest, 0), label_a), softmax.scale)
             exps = ()
