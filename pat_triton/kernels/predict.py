@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from .pixel import argmax, argmax_init, argmax_update, label
+from .pixel import ArgMax, argmax, argmax_init, argmax_update, label
 from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
 from .views import offsets, pixels_at, read, tile
 
@@ -44,12 +44,12 @@ def predict_resized_kernel(
         updated = ()
         for k in tl.static_range(ROWS):
             z = lerp(north, south, share(resize.rows, i, y + k, COMPUTE))
-            updated += (argmax_update(best[k], z, first + row),)
+            updated += (argmax_update(ArgMax(best[k][0], best[k][1]), z, first + row),)
         best = updated
     for k in tl.static_range(ROWS):
         inside = x < tl.where(y + k < begin(resize.rows, i + 1), resize.columns.size, 0)
         at = prediction + b * strides.prediction.image + (y + k) * strides.prediction.d0 + x * strides.prediction.d1
-        tl.store(at, argmax(best[k]), mask=inside)
+        tl.store(at, argmax(ArgMax(best[k][0], best[k][1])), mask=inside)
 
 
 @triton.jit

@@ -16,6 +16,7 @@ import triton.language as tl
 from .numbers import parameters
 from .pixel import (
     AdjustmentTables,
+    ArgMax,
     NoiseArguments,
     adjust,
     argmax,
@@ -93,10 +94,11 @@ def resized_loss_kernel(
             w *= tl.load(pixel_at(pixel_weight, strides.pixel_weight, b, y, x), mask=inside, other=0.0).to(COMPUTE)
         if grad_output is not None:
             w *= tl.load(pixel_at(grad_output, strides.grad_output, b, y, x), mask=inside, other=0.0)
-        label_a = less_margin(tl.sum(columns[k].label_a, 0), own, is_class, tables, L)
-        top = tl.maximum(columns[k].top, label_a)
+        column = named(columns[k])
+        label_a = less_margin(tl.sum(column.label_a, 0), own, is_class, tables, L)
+        top = tl.maximum(column.top, label_a)
         e = exponent(top, scale)
-        others = columns[k].others * shrink(columns[k].top, top, e)
+        others = column.others * shrink(column.top, top, e)
         term, terms = loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE, of_curve, PTX)
         if saved is not None:
             at = saved + b * strides.saved.image + (y * resize.columns.size + x)
@@ -107,7 +109,7 @@ def resized_loss_kernel(
             tl.store(at, others, mask=inside)
         if prediction is not None:
             at = pixel_at(prediction, strides.prediction, b, y, x)
-            tl.store(at, argmax(columns[k].best), mask=inside)
+            tl.store(at, argmax(column.best), mask=inside)
         if loss_map is not None:
             tl.store(pixel_at(loss_map, strides.loss_map, b, y, x), term, mask=inside)
         loss += term
@@ -124,8 +126,15 @@ def empty(CLASSES: tl.constexpr, LANES: tl.constexpr, COMPUTE: tl.constexpr):
 
 
 @triton.jit
+def named(column):
+    """Triton 3.6 loses the names of a tuple's fields where a loop begins."""
+    return Column(column[0], column[1], column[2], ArgMax(column[3][0], column[3][1]))
+
+
+@triton.jit
 def with_block(column, z, a, other, classes, scale, PREDICTED: tl.constexpr):
     """With a block of later classes seen; ``other``: than the label."""
+    column = named(column)
     best = column.best
     if PREDICTED:
         best = argmax_update(best, z, classes)

@@ -287,7 +287,7 @@ def store(
     number = tl.arange(0, N * ROWS)
     order = tl.broadcast_to(in_order(ROWS, DISTRIBUTION)[None, :], [N, ROWS])
     classes = first + number // ROWS * ROWS + tl.reshape(order, [N * ROWS])
-    sums = stacked(g, 0, N)
+    sums = stacked(g, N)
     if tables.scale is not None:
         sums *= entries(tables, tables.scale, classes, 1.0, L, sums.dtype)
     sums = nodes(sums, lanes.share, CELLS, CROWD)
@@ -311,13 +311,16 @@ def nodes(g, fx, CELLS: tl.constexpr, CROWD: tl.constexpr):
 
 
 @triton.jit
-def stacked(g, FIRST: tl.constexpr, N: tl.constexpr):
-    """N blocks of rows of a tuple, zeros after its end: [N * ROWS, LANES]."""
-    if N == 1:
-        if len(g) > FIRST:
-            return g[FIRST]
-        else:
-            return tl.zeros_like(g[0])
-    else:
-        both = tl.join(stacked(g, FIRST, N // 2), stacked(g, FIRST + N // 2, N // 2))
-        return tl.reshape(tl.permute(both, (2, 0, 1)), [N * g[0].shape[0], g[0].shape[1]])
+def stacked(g, N: tl.constexpr):
+    """The blocks of a tuple and zeros up to N, a power of two: [N * ROWS, LANES]."""
+    made = g
+    for _ in tl.static_range(N - len(g)):
+        made += (tl.zeros_like(g[0]),)
+    for _ in tl.static_range(8):
+        if len(made) > 1:
+            pairs = ()
+            for k in tl.static_range(0, len(made), 2):
+                both = tl.permute(tl.join(made[k], made[k + 1]), (2, 0, 1))
+                pairs += (tl.reshape(both, [2 * made[0].shape[0], made[0].shape[1]]),)
+            made = pairs
+    return made[0]
