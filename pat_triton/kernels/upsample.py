@@ -99,7 +99,7 @@ def upsample_kernel(
     i0 = (program // (blocks * across) % down).to(INDEX) * BANDS
     b = (program // (blocks * across * down)).to(tl.int64)
     first = 0 if CLASSES >= L else program % blocks * CLASSES
-    N: tl.constexpr = (min(L, CLASSES) + ROWS - 1) // ROWS
+    N: tl.constexpr = ((L if CLASSES >= L else CLASSES) + ROWS - 1) // ROWS
 
     softmax = Softmax(
         AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation),
