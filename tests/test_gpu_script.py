@@ -263,9 +263,9 @@ def test_the_tile_that_is_asked_for_is_the_tables(two_cases):
     step, _ = tiles.prepared(CASES[0], torch.device("cpu"), 1)
     default = tiles.default_tile(CASES[0], step)
     with tiles.tiled("loss", {**default, "maxnreg": 128}):
-        assert the_table.loss_tile(5, True, True, False, 32)._asdict() == {**default, "maxnreg": 128}
+        assert the_table.loss_tile(5, False, True, False, 32)._asdict() == {**default, "maxnreg": 128}
     with tiles.tiled("loss", default):
-        assert "maxnreg" not in the_table.loss_tile(5, True, True, False, 32)._asdict()
+        assert "maxnreg" not in the_table.loss_tile(5, False, True, False, 32)._asdict()
 
 
 def test_candidates():

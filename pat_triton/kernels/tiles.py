@@ -23,9 +23,9 @@ class Tile(NamedTuple):
 ELEMENTS, BLOCKS = 80, 64
 
 
-def loss_tile(L: int, noisy: bool, flat: bool, dense: bool, wide: bool, warp: int) -> Tile:
+def loss_tile(L: int, noisy: bool, flat: bool, wide: bool, warp: int) -> Tile:
     """The tile of the loss kernel for L classes: ``noisy`` with variation, ``flat`` where an image's pixels lie in one
-    run, ``dense`` where logits are not resized, ``wide`` for fp64.
+    run, ``wide`` for fp64.
 
     A column stays in registers, and each thread that has a part of it repeats some sixty instructions a pixel for the
     whole. So it has as few threads as can hold it, and these lie in different warps: the lanes of a warp are
@@ -38,7 +38,7 @@ def loss_tile(L: int, noisy: bool, flat: bool, dense: bool, wide: bool, warp: in
     warps = min(max(rows, 64 // warp), 8)
     each = 4 if noisy else triton.next_power_of_2(triton.cdiv(L, rows * BLOCKS))
     pixels = max(warps * warp * vector // rows, vector)
-    return Tile(rows * each, pixels, warps, vector, OWN=dense and rows > 1 and not noisy)
+    return Tile(rows * each, pixels, warps, vector, OWN=rows > 1 and not noisy)
 
 
 class UpsampleTile(NamedTuple):
@@ -75,7 +75,8 @@ def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, 
     crowd = min(triton.next_power_of_2(columns.crowd), lanes // 2)
     cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
     part = (NOISY_PART if noisy else PART) >> wide
-    classes = L if WHOLE >> wide >= L else triton.cdiv(L, triton.cdiv(L, part))
+    whole = WHOLE >> wide
+    classes = L if whole >= L else triton.cdiv(L, triton.cdiv(L, part))
     each = 4 if noisy else 1
     classes = triton.cdiv(classes, each) * each
     rows = each if by_row else max(each, triton.next_power_of_2(classes))
