@@ -8,7 +8,8 @@ from .record import Record
 
 def title(record: Record) -> str:
     """What was measured, on what and when."""
-    return f"{size(record.shape, record.source)}, {record.dtype}, loss + gradient, {place(record)}"
+    load = f", beside {record.load} busy process{'es' * (record.load > 1)}" if record.load else ""
+    return f"{size(record.shape, record.source)}, {record.dtype}, loss + gradient, {place(record)}{load}"
 
 
 def size(shape: Sequence[int], source: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from statistics import quantiles
 import torch
 from torch import Tensor
 
-from pat_triton.eager import room
+from pat_triton.eager import workspace
 
 from .measure import Step, footprint, times
 
@@ -48,8 +48,7 @@ def measured(
     copy = logits.element_size() * logits.shape[1] * target.numel()
     footprints = {}
     for name, step in steps.items():
-        room.forget()  # scratch memory kept from an earlier call is a call's, too
-        footprints[name] = footprint(step, logits.device)
+        footprints[name] = _footprint(step, logits.device)
     taken = times(steps, logits.device, budget, turns)
     made = {}
     for name, (peak, launches) in footprints.items():
@@ -57,6 +56,23 @@ def measured(
         low, middle, high = quantiles(t, method="inclusive") if len(t) > 1 else t * 3
         made[name] = Cost(middle, low, high, len(t), peak, peak / copy, launches)
     return made
+
+
+def _footprint(step: Step, device: torch.device) -> tuple[int, int]:
+    """As ``footprint``, of which a profiler sees what one thread does: with the scratch memory of the others."""
+    if device.type != "cpu":
+        return footprint(step, device)
+    workspace.forget()  # what is kept from an earlier call is a call's, too
+    step()
+    each = workspace.kept()
+    workspace.forget()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        peak, operators = footprint(step, device)
+    finally:
+        torch.set_num_threads(threads)
+    return peak + sum(each) - max(each, default=0), operators
 
 
 def _step(loss: Loss, logits: Tensor, target: Tensor) -> None:

@@ -9,6 +9,7 @@ from .record import add_save, refuse_taken, write
 from .run import run
 from .shapes import SHAPES, quarter, resolve
 from .table import console, show
+from .training.arguments import natural
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,6 +24,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         )
         add_options(parser)
         parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the logits; rivals use autocast")
+        parser.add_argument(
+            "--load", type=natural, default=0, metavar="N", help="busy processes beside it while it is measured"
+        )
         add_save(parser)
         parser.set_defaults(run=contest, job=job)
 
@@ -45,8 +49,9 @@ def contest(args: argparse.Namespace) -> None:
     out = console()
     with out.status("") as status:
         record = run(
-            args.job, name, shape, source, args.dtype, machine(device), device, rivals=args.rivals, say=status.update
-        )
+            args.job, name, shape, source, args.dtype, machine(device), device, rivals=args.rivals, load=args.load,
+            say=status.update,
+        )  # fmt: skip
     out.print(show(record))
     if args.save is not None:
         write(args.save, record)

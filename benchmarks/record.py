@@ -33,7 +33,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Record:
-    """shape (B, L, H, W) of the labels, source (h, w) of the logits; floor_bytes: moved by any loss at least."""
+    """shape (B, L, H, W) of the labels, source (h, w) of the logits; floor_bytes: moved by any loss at least.
+    load: busy processes of another program beside it, none before there was the option."""
 
     job: str
     name: str
@@ -43,6 +44,7 @@ class Record:
     floor_bytes: int
     machine: Machine
     rows: tuple[Row, ...]
+    load: int = 0
 
     def row(self, loss: str, contestants: Sequence[str]) -> Row | None:
         """Of the first of the contestants that ran."""
@@ -73,6 +75,9 @@ class Suite:
 
     records: tuple[Record, ...]
 
+
+# Fields that older records do not have, and that say what was always so then.
+NEW = {"load"}
 
 T = TypeVar("T")
 
@@ -125,7 +130,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         return tuple(_parse(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if hasattr(kind, "__dataclass_fields__") and isinstance(value, dict):
         types = get_type_hints(kind)
-        if set(value) != set(types):
+        if not set(types) - NEW <= set(value) <= set(types):
             raise ValueError(f"{where or 'record'}: got fields {sorted(value)}, expected {sorted(types)}")
         return kind(**{name: _parse(types[name], item, f"{where}.{name}".lstrip(".")) for name, item in value.items()})
     plain = (int, float) if kind is float else get_origin(kind) or kind

@@ -12,6 +12,7 @@ from .case import Case, example
 from .contest import LOSSES, RIVALS, Contestant, contestants, everyone
 from .cost import measured
 from .gate import SEED, Truth, no_worse_than_eager
+from .load import busy
 from .machine import Machine
 from .measure import host_seconds
 from .record import Record, Row
@@ -26,17 +27,19 @@ Say = Callable[[str], None]
 def run(
     job: str, name: str, shape: Shape, source: tuple[int, int], dtype: str, machine: Machine, device: torch.device,
     *, losses: Sequence[str] = LOSSES, rivals: Sequence[str] = RIVALS,
-    budget: float = 1.0, compile_until: float = float("inf"), say: Say = lambda _: None,
+    budget: float = 1.0, compile_until: float = float("inf"), load: int = 0, say: Say = lambda _: None,
 ) -> Record:  # fmt: skip
     """source: (h, w) of the logits. budget: seconds of timing for each contestant. compile_until: the
-    ``time.monotonic`` after which nothing more is compiled."""
+    ``time.monotonic`` after which nothing more is compiled. load: busy processes beside the timed calls."""
     case = example(shape, source, dtype, device)
     torch.compiler.reset()  # what other runs compiled counts against a limit, and is tried first
     rows: dict[Contestant, Row] = {}
     for loss in losses:
         rows |= checked(loss, case, everyone(device, rivals), compile_until, say)
     say("measuring")
-    return Record(job, name, shape, source, dtype, case.floor_bytes, machine, priced(rows, case, budget))
+    with busy(load):
+        timed = priced(rows, case, budget)
+    return Record(job, name, shape, source, dtype, case.floor_bytes, machine, timed, load)
 
 
 def priced(

@@ -39,6 +39,8 @@ class Curve:
         return self.__dict__["_parameters"]
 
 
+LOG2_E = 1.4426950408889634  # 1 / ln 2
+
 CURVES: dict[str, type[Curve]] = {}
 TRITON_FNS: dict[str, Any] = {}
 C = TypeVar("C", bound=type[Curve])
@@ -134,7 +136,7 @@ class Exponential(Curve):
         store(self, temperature=temperature, epsilon=epsilon, through=through)
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        f = torch.exp((q - self.epsilon) / self.temperature)
+        f = torch.exp2((q - self.epsilon) * (LOG2_E / self.temperature))  # a CPU's exp is slower, and MKL's
         return -f * u, f * (_product(p, u) * (self.through / self.temperature) - 1)
 
 

@@ -25,6 +25,11 @@ TRITON_READ = ((3, 4), (3, 9))  # the first and the last version whose launcher 
 in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 
+def in_dispatch_mode() -> bool:
+    """Whether a TorchDispatchMode of this thread sees every operator, as those of trackers of memory do."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
 def in_forward_mode() -> bool:
     """Whether a level of forward-mode differentiation is open."""
     return forward_ad._current_level >= 0

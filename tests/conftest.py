@@ -100,9 +100,9 @@ def nothing_kept():
     """Scratch memory is allocated anew: poisoned, and seen by who watches memory. So are plans, for tiles and settings
     that a test has changed."""
     from pat_triton.call import forget
-    from pat_triton.eager import room
+    from pat_triton.eager import workspace
 
-    room.forget()
+    workspace.forget()
     forget()
 
 

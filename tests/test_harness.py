@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 import torch
 
+import benchmarks.load
+import benchmarks.run
 import pat_triton
 from benchmarks import ahead, contest, eager, measure, record, research, suite
 from benchmarks.case import example
@@ -48,6 +50,28 @@ def test_a_run(arguments, job, tmp_path):
     assert [row.contestant for row in saved.rows if row.gradient_error is None] == ["eager", "released"]
     assert "other draw" in out.out
     assert all(loss in out.out for loss in contest.LOSSES)
+
+
+def test_beside_busy_processes(job, tmp_path, monkeypatch):
+    """As many as were asked for, while it is timed and no longer; the record and its caption say so."""
+    alive = []
+
+    def timed(*arguments):
+        alive.append([process.poll() is None for process in started])
+        return priced(*arguments)
+
+    started, priced, begin = [], benchmarks.run.priced, benchmarks.load.subprocess.Popen
+    monkeypatch.setattr(benchmarks.run, "priced", timed)
+    monkeypatch.setattr(
+        benchmarks.load.subprocess, "Popen", lambda *arguments: started.append(begin(*arguments)) or started[-1]
+    )
+    file = tmp_path / "run.json"
+    code, out = job("losses", *TINY[:-1], "--load", 2, "--save", file)
+    assert code == 0, out.err
+    assert alive == [[True, True]]
+    assert all(process.poll() is not None for process in started)
+    assert record.read(file, record.Record).load == 2
+    assert "beside 2 busy processes" in out.out
 
 
 # What torch.compile imports warns of torch itself.

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 import pat_triton
 from pat_triton.curves import Exponential
-from pat_triton.eager import room
+from pat_triton.eager import workspace
 from pat_triton.weights import MaskSize
 
 
@@ -86,7 +86,7 @@ def test_both_paths(classes, path, monkeypatch):
 def test_scratch_memory_outlives_inference_mode_and_is_never_lent_twice():
     logits, target = enlarged((2, 3, 4, 4), (8, 8), torch.float32)
     (alone,) = torch.autograd.grad(pat_triton.PATLoss()(logits.requires_grad_(), target), logits)
-    room.forget()
+    workspace.forget()
     with torch.inference_mode():
         pat_triton.PATLoss()(logits, target)
     assert torch.equal(torch.autograd.grad(pat_triton.PATLoss()(logits, target), logits)[0], alone)

@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from pat_triton.eager import room
+from pat_triton.eager import workspace
 
 from ..case import example
 from ..contest import LOSSES, OURS, Contestant, everyone
@@ -119,7 +119,7 @@ def shares(name: str, shape: Shape, width: int, device: torch.device, say: Calla
     # Of whole steps only the memory: their time is the parts', each steadier than the difference of two wholes.
     memory = {}
     for key, (_, call) in calls.items():
-        room.forget()
+        workspace.forget()
         whole = partial(_step, model, images, lambda z, call=call: call(z, case.target).backward())  # type: ignore[misc]
         memory[key], _ = footprint(whole, device)
     made = tuple(Share(c.loss, c.name, alone[key], memory[key]) for key, (c, _) in calls.items())

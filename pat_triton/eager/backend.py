@@ -1,16 +1,22 @@
 """``pat_triton.backends.Backend`` in plain torch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ..resize import resize
-from .chunk import Chunk, is_ignored, rows
+from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
-from .room import Room, borrowed
+from .slices import Where
 from .source import Dense, Resized, Source, chunks
+from .workers import in_order
+from .workspace import Workspace
+
+# Most bins of a histogram that counts ignored labels too.
+BINS = 1 << 10
 
 planned_histogram = planned_tables = planned_pass = None  # by operators, see ``pat_triton.weights``
 
@@ -20,6 +26,25 @@ def planned_rescale(_: Tensor) -> Callable[[Tensor, Tensor], None]:
 
 
 def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
+    low, high = min(-1, min(ignored) - 1), max(classes, max(ignored) + 1)
+    if high - low > BINS:
+        return _sparse_histogram(target, classes, ignored)
+
+    # A bin for each label from low to high, these for all that lie beyond; what they mean is sorted out among bins.
+    def bins(labels: Tensor) -> Tensor:
+        return labels.long().clamp(low, high).sub_(low)
+
+    counts = torch.zeros(len(target), high - low + 1, dtype=torch.int64, device=target.device)
+    counts = count(counts, bins, target)
+    for label in ignored:
+        counts[:, label - low] = 0
+    sizes = counts[:, -low : classes - low]
+    return torch.cat((sizes, (counts.sum(1) - sizes.sum(1))[:, None]), 1)
+
+
+def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
+    """Of ignored labels that lie far from the classes."""
+
     # Below the classes, the L classes, above them, ignored.
     def bins(labels: Tensor) -> Tensor:
         y = labels.long()
@@ -41,31 +66,49 @@ def run(
     logits: Tensor, target: Tensor, inputs: LossInputs, *,
     reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    compute, size = compute_dtype(logits), target.shape[1:]
+    formula = Formula(logits, inputs, target.shape[1:])
     differentiate = gradient or grad_output is not None
     factor = None if grad_output is None else grad_output.expand(target.shape)
-    terms = None if reduce else torch.empty(target.shape, dtype=compute, device=target.device)
-    counts = ClassSums.zeros(logits, compute) if sums else None
-    totals = []
-    with borrowed(logits) as room:
-        source = _source(logits, size, inputs.align_corners, compute, differentiate, room)
-        chunk = Chunk(logits, inputs, room)
-        for where in chunks(logits, size):
-            z = source.read(where)
-            chunk.read(z, target[where], where, size, counts)
-            chunk.softmax()
-            totals.append(chunk.total)
-            if terms is not None:
-                terms[where] = chunk.term.view(z.shape[1:])
-            if differentiate:
-                chunk.write(source.room(where), None if factor is None else factor[where])
-                source.write(where)
-            if counts is not None:
-                counts.loss[where[0]] += chunk.by_class(z.shape[1])
+    terms = None if reduce else torch.empty(target.shape, dtype=formula.compute, device=target.device)
+    counts = ClassSums.zeros(logits, formula.compute) if sums else None
+    source = _source(logits, formula.size, inputs.align_corners, formula.compute, differentiate)
+    totals: list[Tensor] = []
+
+    def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
+        z = source.read(where, workspace)
+        chunk = Chunk(formula, workspace, z, target[where], where)
+        correct = None if counts is None else chunk.correct(z)
+        chunk.read(z)
+        chunk.softmax()
+        if terms is not None:
+            terms[where] = chunk.term.view(z.shape[1:])
+        share = None
+        if differentiate:
+            chunk.write(source.room(where, z), factor)
+            share = source.share(where, z, workspace)
+        return chunk.total, share, correct, None if counts is None else chunk.by_class()
+
+    def finish(where: Where, made: tuple[Any, ...]) -> None:
+        total, share, correct, by_class = made
+        totals.append(total)
+        if share is not None:
+            source.add(where, share)
+        if counts is not None:
+            counts.loss[where[0]] += by_class
+            counts.predicted[where[0]] += correct[0]
+            counts.correct[where[0]] += correct[1]
+
+    in_order(chunks(logits, formula.size), formula.cost * logits.shape[1] * target.numel(), logits, work, finish)
     if grad_output is not None:
         return Result(None, source.gradient(), None)
-    total = totals[0] if len(totals) == 1 else torch.stack([*totals, logits.new_zeros((), dtype=compute)]).sum()
-    return Result(total if terms is None else terms, source.gradient() if gradient else None, counts)
+    loss = _sum(totals, formula.weights) if terms is None else terms
+    return Result(loss, source.gradient() if gradient else None, counts)
+
+
+def _sum(totals: list[Tensor], like: Tensor) -> Tensor:
+    if len(totals) == 1:
+        return totals[0]
+    return torch.stack(totals).sum() if totals else torch.zeros((), dtype=like.dtype, device=like.device)
 
 
 def rescale(gradient: Tensor, factor: Tensor) -> None:
@@ -76,18 +119,18 @@ def rescale(gradient: Tensor, factor: Tensor) -> None:
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     compute = compute_dtype(logits)
     labels = torch.empty(len(logits), *size, dtype=label_dtype(logits.shape[1]), device=logits.device)
-    with borrowed(logits) as room:
-        source = _source(logits, size, align_corners, compute, False, room)
-        for where in chunks(logits, size):
-            z = source.read(where)
-            labels[where] = largest(z, torch.empty_like(z, dtype=compute))
+    source = _source(logits, size, align_corners, compute, False)
+
+    def work(where: Where, workspace: Workspace) -> None:
+        z = source.read(where, workspace)
+        labels[where] = largest(z, workspace.take("e", z.shape, torch.empty(0, dtype=compute, device=z.device)))
+
+    in_order(chunks(logits, size), logits.shape[1] * labels.numel(), logits, work, lambda where, made: None)
     return labels
 
 
-def _source(
-    logits: Tensor, size: torch.Size, align_corners: bool, compute: torch.dtype, differentiate: bool, room: Room
-) -> Source:
+def _source(logits: Tensor, size: torch.Size, align_corners: bool, compute: torch.dtype, differentiate: bool) -> Source:
     how = resize(logits.shape[2:], size, align_corners)
     if how is None:
         return Dense(logits, differentiate)
-    return Resized(logits, how, compute, differentiate, room)
+    return Resized(logits, how, compute, differentiate)

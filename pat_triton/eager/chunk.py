@@ -1,6 +1,11 @@
-"""The loss and the gradient of one chunk of pixels."""
+"""The loss and the gradient of one chunk of pixels, by as few operators as it takes.
+
+A chunk's operators take microseconds each, and torch's way to one takes as long: what can be said once a call is in
+``Formula``, numbers that do not change are kept in the workspace, and nothing is computed that is not used.
+"""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,155 +14,186 @@ from torch import Tensor
 
 from .. import noise
 from ..adjustment import ROWS
-from ..inputs import ClassSums, Ignored, LossInputs, compute_dtype
+from ..curves import LOG2_E
+from ..inputs import Ignored, LossInputs, compute_dtype
 from . import count
-from .room import Room
-from .source import Where
-
-# 1 / ln 2
-LOG2_E = 1.4426950408889634
+from .slices import Where
+from .workspace import Workspace
 
 
-class Chunk:
-    """The pixels of one chunk, of one image or more: ``e`` holds a, then exp(a - top), then the gradient, (L + 2, n).
+class Formula:
+    """What is the same in all chunks of a call, and shared by all who work on them: never written to.
 
-    Row L belongs to ignored pixels and row L + 1 to labels that are no class: read and written
-    like any other, never summed. Channels stay innermost where the logits have them so.
-
-    flat: the memory of e. at: where in it the label's element of each pixel lies, (n,); one-dimensional
-    indexing is twice as fast as along a dimension.
+    weights: (images, L + 2); scale, offset, variation (L, 1) and margin (L + 2,), where there are such.
     """
 
-    def __init__(self, logits: Tensor, inputs: LossInputs, room: Room) -> None:
-        self.inputs, self.room = inputs, room
+    def __init__(self, logits: Tensor, inputs: LossInputs, size: torch.Size) -> None:
+        self.inputs, self.size = inputs, size
         self.curve: Any = inputs.curve
         self.classes = logits.shape[1]
         self.compute = compute_dtype(logits)
+        self.on_cpu = logits.device.type == "cpu"
         assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
         weights = tables[inputs.first : inputs.first + len(logits)]
-        self.weights = _aside(_aside(weights, 0.0), math.nan)
+        aside = weights.new_zeros(len(weights), 2)
+        aside[:, 1] = math.nan
+        self.weights = torch.cat((weights, aside), 1)
         self.scale, self.offset, self.margin, self.variation = (
-            None if (row := inputs.row(name)) is None else tables[row] for name in ROWS
+            None if (row := inputs.row(name)) is None else tables[row][:, None] for name in ROWS
         )
         if self.margin is not None:
-            self.margin = _aside(_aside(self.margin, 0.0), 0.0)
+            self.margin = F.pad(self.margin[:, 0], (0, 2))
         self.key: noise.Key = ()
         if inputs.seed is not None:
-            on_cpu = logits.device.type == "cpu"
-            self.key = tuple(inputs.seed.tolist()) if on_cpu else inputs.seed.unbind()
+            self.key = tuple(inputs.seed.tolist()) if self.on_cpu else inputs.seed.unbind()
 
-    def _hold(self, z: Tensor) -> None:
-        rows, pixels = self.classes + 2, z[0].numel()
-        self.flat = self.room.take("e", (rows * pixels,), self.weights)
-        inner = z.stride(0) == 1 and pixels > 1
-        self.e = self.flat.view(pixels, rows).t() if inner else self.flat.view(rows, pixels)
-        row, step = self.e.stride()
-        first = torch.arange(0, pixels * step, step, device=z.device)
-        self.at = first.add_(self.row, alpha=row)
+    @property
+    def cost(self) -> int:
+        """Of an element, in the time of one without noise, which takes ten times as long to draw."""
+        return 10 if self.variation is not None else 1
 
-    def read(self, z: Tensor, y: Tensor, where: Where, size: torch.Size, sums: ClassSums | None) -> None:
-        """Adjusted logits into e, less their maximum; z (L, images, *spatial) and y: pixels ``where`` of ``size``."""
-        L, shape = self.classes, z.shape
-        self.row = rows(y.flatten(), L, self.inputs.ignored, checked=y.device.type == "cpu")
-        self._hold(z)
-        weights = self.weights[where[0]]
-        self.w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
-        if self.inputs.pixel_weight is not None:
-            self.w *= self.inputs.pixel_weight[where].flatten()
-        e = self.e[:L]
-        a = e.view(shape)
-        if sums is not None:
-            self._count(count.largest(z, a).flatten(), sums.predicted[where[0]], sums.correct[where[0]])
-        if not self.inputs.rows and z.dtype == e.dtype:
-            torch.sub(z, z.amax(0), out=a)
+    @property
+    def adjusts(self) -> bool:
+        return bool(self.inputs.rows)
+
+
+class Chunk:
+    """The pixels of one chunk, of one image or more: ``e`` holds a, then exp(a - top), then the gradient, (L, n).
+
+    flat: the memory of e, and of two rows more: row L belongs to ignored pixels and row L + 1 to labels that are no
+    class, read and written like any other, never summed. Channels stay innermost where the logits have them so.
+    at: where in flat the label's element of each pixel lies, (n,); one-dimensional indexing is twice as fast as along
+    a dimension.
+    """
+
+    def __init__(self, formula: Formula, workspace: Workspace, z: Tensor, y: Tensor, where: Where) -> None:
+        """z (L, images, *spatial) and y (images, *spatial): the pixels ``where``."""
+        self.formula, self.workspace, self.where, self.shape = formula, workspace, where, z.shape
+        self.images = z.shape[1]
+        self.row = rows(y.reshape(-1), formula.classes, formula.inputs.ignored, checked=formula.on_cpu)
+        n = len(self.row)
+        height = formula.classes + 2
+        self.flat = workspace.take("e", (height * n,), formula.weights)
+        if z.stride(0) == 1 and n > 1:
+            grid, row, step = self.flat.view(n, height), 1, height
+            self.e = grid[:, : formula.classes].t()
+            grid[:, formula.classes :].zero_()
         else:
-            a.copy_(z)
-            if self.offset is not None:
-                e.add_(self.offset[:, None])
-            if self.margin is not None:
-                own = self.flat.index_select(0, self.at).sub_(self.margin.index_select(0, self.row))
+            row, step = n, 1
+            self.e = self.flat[: formula.classes * n].view(formula.classes, n)
+            self.flat[formula.classes * n :].zero_()
+        every = workspace.constant(("every", step), n, partial(_every, step), formula.weights)
+        self.at = torch.add(every, self.row, alpha=row)
+        self.a = self.e.view(z.shape)
+
+    def read(self, z: Tensor) -> None:
+        """Adjusted logits into e, less their maximum."""
+        f, e = self.formula, self.e
+        if not f.adjusts and z.dtype == e.dtype:
+            torch.sub(z, z.amax(0), out=self.a)
+        else:
+            self.a.copy_(z)
+            if f.offset is not None:
+                e.add_(f.offset)
+            if f.margin is not None:
+                own = self.flat.index_select(0, self.at).sub_(f.margin.index_select(0, self.row))
                 self.flat.scatter_(0, self.at, own)
-            if self.scale is not None:
-                e.mul_(self.scale[:, None])
-            if self.variation is not None and (drawn := self.inputs.noise) is not None:
-                images, pixel = _numbers(size, where, z.device)
-                if self.inputs.offset is not None:
-                    images, pixel = images + self.inputs.offset[0], pixel + self.inputs.offset[1]
-                v = noise.magnitude(self.key, drawn.distribution, drawn.sigma, images, pixel, L)
-                e.addcmul_(self.variation[:, None], v.view(e.shape).to(e.dtype))
+            if f.scale is not None:
+                e.mul_(f.scale)
+            if f.variation is not None and f.inputs.noise is not None:
+                e.addcmul_(f.variation, self._noise().to(e.dtype))
             e.sub_(e.amax(0))
-        self.e[L:] = 0
         self.label_a = self.flat.index_select(0, self.at)
 
-    def _count(self, best: Tensor, predicted: Tensor, correct: Tensor) -> None:
-        """Labelled pixels predicted as each class, and those that are right, added up: (images, L) each."""
-        L, row = self.classes, self.row
-        for counts, counted in ((predicted, row < L), (correct, row == best)):
-            bins = counts.new_zeros(len(counts), L + 1)
+    def _noise(self) -> Tensor:
+        """|v|: (L, n)."""
+        f = self.formula
+        drawn, offset = f.inputs.noise, f.inputs.offset
+        assert drawn is not None
+        images, pixel = _numbers(f.size, self.where, self.flat.device)
+        if offset is not None:
+            images, pixel = images + offset[0], pixel + offset[1]
+        out = self.workspace.take(
+            "noise", (f.classes, len(images), len(pixel)), torch.empty(0, device=self.flat.device, dtype=torch.float32)
+        )
+        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out).view(self.e.shape)
+
+    def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
+        L, row = self.formula.classes, self.row
+        best = count.largest(z, self.a).flatten()
+        made = []
+        for counted in (row < L, row == best):
+            bins = torch.zeros(self.images, L + 1, dtype=torch.int64, device=row.device)
             count.add(bins.view(-1), count.by_image(torch.where(counted, best, L), *bins.shape))
-            counts += bins[:, :L]
+            made.append(bins[:, :L])
+        return made[0], made[1]
 
     def softmax(self) -> None:
         """``term``, the weighted loss of each pixel, and ``total``, its sum; leaves e as exponentials, -others
         in the label's place."""
-        e = self.e[: self.classes]
-        own = self.exp_(self.label_a.clone())
-        self.exp_(e)
-        self.flat.scatter_(0, self.at, torch.zeros_like(own))
+        f, e = self.formula, self.e
+        weights = f.weights[self.where[0]]
+        w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
+        if f.inputs.pixel_weight is not None:
+            w *= f.inputs.pixel_weight[self.where].flatten()
+        own = self._exp(self.label_a, torch.empty_like(self.label_a))
+        self._exp(e, e)
+        self.flat.scatter_(0, self.at, self.workspace.constant("zero", len(own), torch.zeros, own))
         others = e.sum(0)
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
         inverse = (own + others).reciprocal_()
-        value, slope = self.curve(u, own.mul_(inverse), others * inverse)
-        self.term = value * self.w
-        self.pull = slope * self.w
+        value, slope = f.curve(u, own.mul_(inverse), others * inverse)
+        self.term = value * w
+        self.pull = slope * w
         self.total = self.term.sum()
         # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
-        self.clean = e.device.type == "cpu" and math.isfinite(self.total.item())
+        self.clean = f.on_cpu and math.isfinite(self.total.item())
         if not self.clean:
-            ignored = self.row == self.classes
+            ignored = self.row == f.classes
             self.total = self.term.masked_fill_(ignored, 0).sum()
             self.pull.masked_fill_(ignored, 0)
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 
-    def exp_(self, a: Tensor) -> Tensor:
-        """In place."""
-        if a.device.type != "cpu" or a.dtype != torch.float32:
-            return a.exp_()
-        # A CPU's exp2 is four times faster than its exp, and does not slow down at -inf.
-        a.mul_(LOG2_E)
-        if self.scale is not None:
+    def _exp(self, a: Tensor, out: Tensor) -> Tensor:
+        if not self.formula.on_cpu:
+            return torch.exp(a, out=out)
+        # A CPU's exp2 is four times faster than its exp, does not slow down at -inf, and is not MKL's, whose exp opens
+        # a parallel region even in a thread that is alone.
+        torch.mul(a, LOG2_E, out=out)
+        if self.formula.scale is not None and a.dtype == torch.float32:
             # A scale makes differences whose exponentials are subnormal, which are slow: they become 0.
-            F.threshold(a, -126, -math.inf, inplace=True)
-        return a.exp2_()
+            F.threshold(out, -126, -math.inf, inplace=True)
+        return out.exp2_()
 
     def write(self, grad: Tensor, factor: Tensor | None) -> None:
         """e * -pull / total: at the label -others * -pull / total = pull * q."""
-        e = self.e[: self.classes]
-        pull = self.pull if factor is None else self.pull * factor.flatten()
-        if self.scale is not None:
-            e.mul_(self.scale[:, None])
+        e = self.e
+        pull = self.pull if factor is None else self.pull * factor[self.where].flatten()
+        if self.formula.scale is not None:
+            e.mul_(self.formula.scale)
         rate = self.rate.mul_(pull)
         if not self.clean:
-            ignored = self.row == self.classes
+            ignored = self.row == self.formula.classes
             e.masked_fill_(ignored, 0)
             rate.masked_fill_(ignored, 0)
         if grad.dtype == e.dtype:
-            torch.mul(e.view(grad.shape), rate.view(grad.shape[1:]), out=grad)
+            torch.mul(self.a, rate.view(grad.shape[1:]), out=grad)
         else:
             grad.copy_(e.mul_(rate).view(grad.shape))
 
-    def by_class(self, images: int) -> Tensor:
+    def by_class(self) -> Tensor:
         """The sum of ``term`` over each class's pixels: (images, L). Overwrites e."""
         self.flat.zero_().scatter_(0, self.at, self.term)
-        return self.e[: self.classes].view(self.classes, images, -1).sum(2).t()
+        return self.e.reshape(self.formula.classes, self.images, -1).sum(2).t()
 
 
-def _aside(table: Tensor, value: float) -> Tensor:
-    """A table with one more entry."""
-    return F.pad(table, (0, 1), value=value)
+def _every(step: int, n: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0, step, 2 * step, ...: n of them, int64."""
+    return torch.arange(0, n * step, step, device=device)
 
 
 def _numbers(size: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .slices import Where, slices
+from .workers import in_order
+from .workspace import Workspace
+
 # Labels in a chunk: on a CPU what the cache holds, elsewhere a bound on memory.
 CPU_LABELS = 1 << 16
 DEVICE_LABELS = 1 << 24
+# As many elements of logits take the time of a label: to count one takes long.
+OPERATORS = 4
 
 
 def add(counts: Tensor, bins: Tensor) -> None:
@@ -29,14 +35,21 @@ def by_image(bins: Tensor, images: int, width: int) -> Tensor:
 def count(images: Tensor, bins: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     """images (B, n) int64 zeros, counted up: ``bins`` of a chunk of each (B, ...) map, image by image."""
     size = CPU_LABELS if images.device.type == "cpu" else DEVICE_LABELS
-    flat = [m.flatten(1) for m in maps]
-    pixels = flat[0].shape[1]
-    together = max(1, size // max(1, pixels))
-    for b in range(0, len(images), together):
-        counts = images[b : b + together]
-        for start in range(0, pixels, size):
-            parts = (m[b : b + together, start : start + size].flatten() for m in flat)
-            add(counts.view(-1), by_image(bins(*parts), *counts.shape))
+    width = images.shape[1]
+
+    def work(where: Where, _: Workspace) -> Tensor:
+        part = images[where[0]]
+        numbers = by_image(bins(*(m[where].reshape(-1) for m in maps)), len(part), width)
+        if numbers.device.type == "cpu":
+            return torch.bincount(numbers, minlength=part.numel()).view_as(part)
+        counts = torch.zeros_like(part)
+        add(counts.view(-1), numbers)
+        return counts
+
+    def finish(where: Where, counts: Tensor) -> None:
+        images[where[0]] += counts
+
+    in_order(slices(maps[0].shape, size), OPERATORS * maps[0].numel(), images, work, finish)
     return images
 
 

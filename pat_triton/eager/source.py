@@ -3,40 +3,41 @@
 import ctypes
 import math
 import sys
-from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..resize import Resize
-from .room import Room
-from .taps import Taps
+from .slices import Where, slices
+from .taps import Taps, taps
+from .workspace import Workspace
 
 # Elements of the logits in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
 # elsewhere the bound is on memory alone.
-CPU_CHUNK = 1 << 20
+CPU_CHUNK = 1 << 19
 DEVICE_CHUNK = 1 << 24
-
-# Of images, and of each spatial dimension.
-Where = tuple[slice, ...]
 
 
 class Source(Protocol):
-    def read(self, where: Where) -> Tensor:
+    def read(self, where: Where, workspace: Workspace) -> Tensor:
         """The logits of the pixels ``where``: (L, images, *spatial)."""
         ...
 
-    def room(self, where: Where) -> Tensor:
-        """Where the gradient of the chunk just read may be put."""
+    def room(self, where: Where, z: Tensor) -> Tensor:
+        """Where the gradient of z, the chunk that was read, may be put."""
         ...
 
-    def write(self, where: Where) -> None:
-        """The room holds the gradient."""
+    def share(self, where: Where, z: Tensor, workspace: Workspace) -> Tensor | None:
+        """What is to be added to the gradient, of the chunk whose own is in ``room``; None if it is there."""
+        ...
+
+    def add(self, where: Where, share: Tensor) -> None:
+        """Add a chunk's share to the gradient, in the order of the chunks."""
         ...
 
     def gradient(self) -> Tensor:
-        """The logits' gradient, when all chunks are written."""
+        """The logits' gradient, when all chunks are added."""
         ...
 
 
@@ -47,14 +48,17 @@ class Dense:
         self.logits = logits
         self.total = _empty_like(logits) if differentiate else logits.new_empty(0)
 
-    def read(self, where: Where) -> Tensor:
+    def read(self, where: Where, workspace: Workspace) -> Tensor:
         return _classes_first(self.logits, where)
 
-    def room(self, where: Where) -> Tensor:
+    def room(self, where: Where, z: Tensor) -> Tensor:
         return _classes_first(self.total, where)
 
-    def write(self, where: Where) -> None:
-        pass
+    def share(self, where: Where, z: Tensor, workspace: Workspace) -> None:
+        return None
+
+    def add(self, where: Where, share: Tensor) -> None:
+        raise NotImplementedError
 
     def gradient(self) -> Tensor:
         return self.total
@@ -66,38 +70,35 @@ class Resized:
     Summed in the compute dtype, chunk after chunk.
     """
 
-    def __init__(
-        self, logits: Tensor, resize: Resize, compute: torch.dtype, differentiate: bool, scratch: Room
-    ) -> None:
-        self.logits, self.resize, self.compute, self.scratch = logits, resize, compute, scratch
+    def __init__(self, logits: Tensor, resize: Resize, compute: torch.dtype, differentiate: bool) -> None:
+        self.logits, self.resize, self.compute = logits, resize, compute
         self.total = torch.zeros_like(logits, dtype=compute) if differentiate else logits.new_empty(0)
-        self.taps: dict[tuple[int, int, int], Taps] = {}
 
     def _axes(self, where: Where) -> tuple[Taps, Taps]:
-        # Every image is cut alike.
-        rows, columns = (self._tap(d, part) for d, part in enumerate(where[1:]))
+        rows, columns = (
+            taps(axis, part, self.compute, self.logits.device)
+            for axis, part in zip(self.resize, where[1:], strict=True)
+        )
         return rows, columns
 
-    def _tap(self, d: int, part: slice) -> Taps:
-        start, stop, _ = part.indices(self.resize[d].size)
-        if (d, start, stop) not in self.taps:
-            self.taps[d, start, stop] = Taps(self.resize[d], part, self.compute, self.logits.device)
-        return self.taps[d, start, stop]
-
-    def read(self, where: Where) -> Tensor:
+    def _nodes(self, whole: Tensor, where: Where) -> Tensor:
         rows, columns = self._axes(where)
-        nodes = _classes_first(self.logits, (where[0], rows.nodes, columns.nodes))
-        nodes = nodes.to(self.compute, memory_format=torch.contiguous_format)
-        self.chunk = rows.read(columns.read(nodes, -1, self.scratch), -2, self.scratch)
-        return self.chunk
+        return _classes_first(whole, (where[0], rows.nodes, columns.nodes))
 
-    def room(self, where: Where) -> Tensor:
-        return self.chunk
-
-    def write(self, where: Where) -> None:
+    def read(self, where: Where, workspace: Workspace) -> Tensor:
         rows, columns = self._axes(where)
-        nodes = _classes_first(self.total, (where[0], rows.nodes, columns.nodes))
-        nodes += columns.write(rows.write(self.chunk, -2, self.scratch), -1, self.scratch)
+        nodes = self._nodes(self.logits, where).to(self.compute, memory_format=torch.contiguous_format)
+        return rows.read(columns.read(nodes, -1, workspace), -2, workspace)
+
+    def room(self, where: Where, z: Tensor) -> Tensor:
+        return z
+
+    def share(self, where: Where, z: Tensor, workspace: Workspace) -> Tensor:
+        rows, columns = self._axes(where)
+        return columns.write(rows.write(z, -2, workspace), -1, workspace).clone()  # the chunks before may not be added
+
+    def add(self, where: Where, share: Tensor) -> None:
+        self._nodes(self.total, where).add_(share)
 
     def gradient(self) -> Tensor:
         return self.total.to(self.logits.dtype)
@@ -109,25 +110,13 @@ def _classes_first(z: Tensor, where: Where) -> Tensor:
     return z[images, :, *pixels].transpose(0, 1)
 
 
-def chunks(logits: Tensor, size: torch.Size) -> Iterator[Where]:
+def chunks(logits: Tensor, size: torch.Size) -> list[Where]:
     """Slices that cover the images and their pixels ``size`` in chunks of bounded memory."""
     limit = CPU_CHUNK if logits.device.type == "cpu" else DEVICE_CHUNK
     if logits.shape[2:] != size:
         # Two more buffers share the cache, and a chunk of a smaller size reads more source than it has pixels.
         limit //= 2 * max(1, math.prod(logits.shape[2:]) // max(1, math.prod(size)))
-    return _slices((len(logits), *size), max(1, limit // logits.shape[1]))
-
-
-def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
-    first, rest = shape[0], shape[1:]
-    inner = math.prod(rest)
-    if not first or not inner:
-        return
-    step = -(-first // -(-first // max(1, pixels // inner)))  # of one size, but for the last
-    within = list(_slices(rest, pixels)) if rest and inner > pixels else [tuple(slice(0, n) for n in rest)]
-    for start in range(0, first, step):
-        for others in within:
-            yield (slice(start, min(start + step, first)), *others)
+    return slices((len(logits), *size), max(1, limit // logits.shape[1]))
 
 
 _HUGE_PAGES = 14  # MADV_HUGEPAGE

@@ -1,20 +1,30 @@
 """How a chunk of outputs reads the nodes of one axis, and gives its gradient back to them."""
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from ..private import in_dispatch_mode
 from ..resize import Axis
-from .room import Room
+from .workspace import Workspace
+
+
+def taps(axis: Axis, part: slice, dtype: torch.dtype, device: torch.device) -> "Taps":
+    """Kept from step to step: to make them takes longer than to use them."""
+    start, stop, _ = part.indices(axis.size)
+    make = Taps if in_dispatch_mode() else _kept
+    return make(axis, start, stop, dtype, device)
 
 
 class Taps:
-    """How the outputs ``part`` of an axis read its nodes, and how they write to them.
+    """How the outputs from ``start`` to ``stop`` of an axis read its nodes, and how they write to them.
 
     nodes: the slice of the source that they see; all indices below count from its start.
     """
 
-    def __init__(self, axis: Axis, part: slice, dtype: torch.dtype, device: torch.device) -> None:
-        start, stop, _ = part.indices(axis.size)
+    def __init__(self, axis: Axis, start: int, stop: int, dtype: torch.dtype, device: torch.device) -> None:
         cells = [(d * axis.step + axis.first) // axis.whole for d in (start, stop - 1)]
         last = axis.source - 1
         self.nodes = slice(max(cells[0], 0), min(cells[1] + 1, last) + 1)
@@ -45,32 +55,38 @@ class Taps:
         # The nodes that lie outside the source are given nothing.
         self.inside = slice(int(cells[0] < 0), len(span) - int(cells[1] == last))
 
-    def read(self, z: Tensor, dim: int, room: Room) -> Tensor:
-        """Nodes (..., rows, columns) -> outputs, along ``dim``, -2 or -1; they lie in ``room``."""
-        slope = room.take(f"slope {dim}", z.shape, z)
+    def read(self, z: Tensor, dim: int, workspace: Workspace) -> Tensor:
+        """Nodes (..., rows, columns) -> outputs, along ``dim``, -2 or -1; they lie in ``workspace``."""
+        slope = workspace.take(f"slope {dim}", z.shape, z)
         rest = z.shape[dim] - 1
         first, second = z.narrow(dim, 0, rest), z.narrow(dim, 1, rest)
         torch.sub(second, first, out=slope.narrow(dim, 0, rest))
         slope.narrow(dim, rest, 1).zero_()
         slope.masked_fill_(z == -torch.inf, 0)  # -inf stays so towards any neighbour
-        low = _pick(room, "low", z, self.low, dim)
-        return low.addcmul_(_pick(room, "rise", slope, self.slope, dim), _along(self.rise, dim))
+        low = _pick(workspace, "low", z, self.low, dim)
+        return low.addcmul_(_pick(workspace, "rise", slope, self.slope, dim), _along(self.rise, dim))
 
-    def write(self, g: Tensor, dim: int, room: Room) -> Tensor:
+    def write(self, g: Tensor, dim: int, workspace: Workspace) -> Tensor:
         """The transpose of ``read``: outputs -> nodes, each the weighted sum of the outputs that see it.
 
         Every addition has its place in a fixed order, on every device.
         """
         cells = len(self.turns[0][0])
-        total = room.take(f"total {dim}", _with_length(g, dim, cells + 1), g).zero_()
+        total = workspace.take(f"total {dim}", _with_length(g, dim, cells + 1), g).zero_()
         first, second = total.narrow(dim, 0, cells), total.narrow(dim, 1, cells)
         for output, *weights in self.turns:
-            part = _pick(room, "turn", g, output, dim)
+            part = _pick(workspace, "turn", g, output, dim)
             if self.empty is not None:
                 part.masked_fill_(_along(self.empty, dim), 0)
             for nodes, weight in zip((first, second), weights, strict=True):
                 nodes.addcmul_(part, _along(weight, dim))
         return total.narrow(dim, self.inside.start, self.inside.stop - self.inside.start)
+
+
+@lru_cache(512)
+def _kept(*arguments: Any) -> Taps:
+    with torch.inference_mode(False), torch.no_grad():
+        return Taps(*arguments)
 
 
 def _with_length(z: Tensor, dim: int, length: int) -> list[int]:
@@ -79,11 +95,11 @@ def _with_length(z: Tensor, dim: int, length: int) -> list[int]:
     return shape
 
 
-def _pick(room: Room, name: str, z: Tensor, index: Tensor, dim: int) -> Tensor:
+def _pick(workspace: Workspace, name: str, z: Tensor, index: Tensor, dim: int) -> Tensor:
     """``z.index_select(dim, index)`` of (..., rows, columns)."""
     if torch.compiler.is_compiling():  # Dynamo cannot trace out=
         return z.index_select(dim, index)
-    out = room.take(f"{name} {dim}", _with_length(z, dim, len(index)), z)
+    out = workspace.take(f"{name} {dim}", _with_length(z, dim, len(index)), z)
     if dim == -1:  # along the innermost dimension gather is ten times faster
         return torch.gather(z, -1, index.expand(out.shape), out=out)
     return torch.index_select(z, dim, index, out=out)

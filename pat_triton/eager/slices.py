@@ -1,0 +1,24 @@
+"""Chunks: slices that cover images and their pixels."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+# Of images, and of each spatial dimension.
+Where = tuple[slice, ...]
+
+
+def slices(shape: Sequence[int], pixels: int) -> list[Where]:
+    """Of (B, *spatial), in their order, each of so many pixels at most; nothing of an empty shape."""
+    return list(_slices(tuple(shape), pixels))
+
+
+def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
+    first, rest = shape[0], shape[1:]
+    inner = math.prod(rest)
+    if not first or not inner:
+        return
+    step = -(-first // -(-first // max(1, pixels // inner)))  # of one size, but for the last
+    within = list(_slices(rest, pixels)) if rest and inner > pixels else [tuple(slice(0, n) for n in rest)]
+    for start in range(0, first, step):
+        for others in within:
+            yield (slice(start, min(start + step, first)), *others)
