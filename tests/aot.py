@@ -110,16 +110,17 @@ def emit(target, call, **what):
 
 
 def emit_spills(target, call, **what):
-    """Of each kernel only its name and its spills."""
+    """Of each kernel only its name, its spills, and how many registers it may have, None where nothing is said."""
 
-    def asm(_, kernel, compiled, arguments, *__):
+    def asm(_, kernel, compiled, arguments, __, options):
         assert_placed(kernel, compiled, arguments)
-        return kernel, compiled.asm
+        return kernel, compiled.asm, options.get("maxnreg")
 
     with mock.patch.object(machine_code, "_read", asm):
         made = compile_call(target, call)
-    for kernel, asm in made:
-        print(json.dumps({"target": target, **what, "kernel": kernel.__name__, "spills": spills(asm)}), flush=True)
+    for kernel, asm, most in made:
+        figures = {"kernel": kernel.__name__, "spills": spills(asm), "maxnreg": most}
+        print(json.dumps({"target": target, **what, **figures}), flush=True)
 
 
 def spills(asm):

@@ -34,6 +34,7 @@ from .pixel import (
     label,
     less_margin,
     loss_and_grad_terms,
+    of_label,
     uniform_scale,
 )
 from .views import pixels_at, read, tile
@@ -88,9 +89,7 @@ def loss_kernel(
         at_label = pixels_at(logits, strides.logits, shape, b, pixel) + y.to(INDEX) * strides.logits.label
         label_a = adjust_label(tl.load(at_label, mask=is_class, other=0.0).to(COMPUTE), y, is_class, tables, L)
     else:
-        if CLASSES > 1:  # of ignored pixels every row has something, which may be infinite
-            label_a = tl.where(ignored[None, :], 0.0, label_a)
-        label_a = tl.sum(label_a, 0)
+        label_a = of_label(label_a, ignored)
     label_a = less_margin(label_a, y, is_class, tables, L)
 
     top = tl.maximum(tl.max(top, 0), label_a)

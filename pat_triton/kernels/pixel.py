@@ -134,6 +134,15 @@ def adjust_label(z, y, is_class, tables, L: tl.constexpr):
 
 
 @triton.jit
+def of_label(rows, ignored):
+    """[PIXELS], of rows [ROWS, PIXELS] where only the label's is not 0; but of ignored pixels every row has something,
+    which may be infinite."""
+    if rows.shape[0] > 1:
+        rows = tl.where(ignored[None, :], 0.0, rows)
+    return tl.sum(rows, 0)
+
+
+@triton.jit
 def less_margin(a, y, is_class, tables, L: tl.constexpr):
     """The label's a / scale, [PIXELS]."""
     if tables.margin is not None:

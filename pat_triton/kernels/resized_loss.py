@@ -30,6 +30,7 @@ from .pixel import (
     label,
     less_margin,
     loss_and_grad_terms,
+    of_label,
     uniform_scale,
 )
 from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
@@ -95,7 +96,7 @@ def resized_loss_kernel(
         if grad_output is not None:
             w *= tl.load(pixel_at(grad_output, strides.grad_output, b, y, x), mask=inside, other=0.0)
         column = named(columns[k])
-        label_a = less_margin(tl.sum(column.label_a, 0), own, is_class, tables, L)
+        label_a = less_margin(of_label(column.label_a, ignored), own, is_class, tables, L)
         top = tl.maximum(column.top, label_a)
         e = exponent(top, scale)
         others = column.others * shrink(column.top, top, e)

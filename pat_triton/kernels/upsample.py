@@ -44,6 +44,7 @@ from .pixel import (
     label,
     less_margin,
     loss_and_grad_terms,
+    of_label,
     uniform_scale,
 )
 from .resize import begin, lerp, node, share
@@ -219,7 +220,7 @@ def band(
             if outputs.grad_output is not None:
                 at = pixel_at(outputs.grad_output, strides.grad_output, b, y, x)
                 w *= tl.load(at, mask=inside, other=0.0)
-            label_a = less_margin(tl.sum(label_a, 0), own, is_class, tables, L)
+            label_a = less_margin(of_label(label_a, ignored), own, is_class, tables, L)
             highest = tl.full([ROWS, LANES], -float("inf"), COMPUTE)
             for k in tl.static_range(N):
                 highest = tl.maximum(highest, column[k])
