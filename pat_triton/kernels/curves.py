@@ -8,7 +8,7 @@ respect to ``u``. ``q`` is exact where ``1 - p`` would cancel.
 import triton
 import triton.language as tl
 
-LOG2_E = tl.constexpr(1.4426950408889634)
+from .pixel import LOG2_E
 
 
 @triton.jit

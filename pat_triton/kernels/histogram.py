@@ -5,7 +5,7 @@ import triton.language as tl
 
 from .pixel import label
 from .planes import labelled, ones, packed_planes, planes_of_labels
-from .views import offsets, tile
+from .views import pixels_at, tile
 
 
 @triton.jit
@@ -44,7 +44,7 @@ def plain_histogram_kernel(
 ):
     """The same, label by label, where ``tiles.histogram_tile`` says so. BINS >= L + 2."""
     b, pixel, inside = tile(shape, PIXELS)
-    y, is_class, ignored = label(target + offsets(strides, shape, b, pixel), inside, ignored_labels, L)
+    y, is_class, ignored = label(pixels_at(target, strides, shape, b, pixel), inside, ignored_labels, L)
     sizes = tl.histogram(tl.where(is_class, y, tl.where(ignored, L + 1, L)), BINS)
     bins = tl.arange(0, BINS)
     tl.atomic_add(counts + b * (L + 1) + bins, sizes.to(tl.int64), mask=(bins <= L) & (sizes > 0))

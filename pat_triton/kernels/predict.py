@@ -5,7 +5,7 @@ import triton.language as tl
 
 from .pixel import ArgMax, argmax, argmax_init, argmax_update, label
 from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
-from .views import offsets, pixels_at, read, tile
+from .views import pixel_at, pixels_at, read, tile
 
 
 @triton.jit
@@ -48,7 +48,7 @@ def predict_resized_kernel(
         best = updated
     for k in tl.static_range(ROWS):
         inside = x < tl.where(y + k < begin(resize.rows, i + 1), resize.columns.size, 0)
-        at = prediction + b * strides.prediction.image + (y + k) * strides.prediction.d0 + x * strides.prediction.d1
+        at = pixel_at(prediction, strides.prediction, b, y + k, x)
         tl.store(at, argmax(ArgMax(best[k][0], best[k][1])), mask=inside)
 
 
@@ -70,8 +70,8 @@ def confusion_kernel(
     counts, where a program first counts for itself; None where they are too many.
     """
     b, pixel, inside = tile(shape, PIXELS)
-    y, is_class, ignored = label(target + offsets(strides.target, shape, b, pixel), inside, ignored_labels, L)
-    predicted = tl.load(prediction + offsets(strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
+    y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
+    predicted = tl.load(pixels_at(prediction, strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
     cell = tl.where(is_class, y, tl.where(ignored, L, L + 1)) * L + predicted
     if BINS is None:
         tl.atomic_add(counts + cell, tl.full([PIXELS], 1, tl.int64), mask=inside)
@@ -90,9 +90,9 @@ def class_sums_kernel(
     """By image and class: counts int64 [2, B, L], predicted and right pixels; partial [programs, L], summed loss."""
     b, pixel, inside = tile(shape, PIXELS)
     images = tl.num_programs(0) // tl.cdiv(shape[0] * shape[1] * shape[2], PIXELS)
-    y, is_class, _ = label(target + offsets(strides.target, shape, b, pixel), inside, ignored_labels, L)
-    predicted = tl.load(prediction + offsets(strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
-    term = tl.load(loss_map + offsets(strides.loss_map, shape, b, pixel), mask=inside, other=0.0)
+    y, is_class, _ = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
+    predicted = tl.load(pixels_at(prediction, strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
+    term = tl.load(pixels_at(loss_map, strides.loss_map, shape, b, pixel), mask=inside, other=0.0)
     for first in range(0, L, CLASSES):
         classes = first + tl.arange(0, CLASSES)
         known = classes < L

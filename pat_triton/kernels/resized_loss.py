@@ -34,6 +34,7 @@ from .pixel import (
     uniform_scale,
 )
 from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
+from .views import pixel_at
 
 
 class Column(NamedTuple):
@@ -151,9 +152,3 @@ def with_block(column, z, a, other, classes, scale, PREDICTED: tl.constexpr):
 def shrink(smaller, top, e):
     """What exponentials over a smaller number are times, to be those over ``top``."""
     return tl.exp2(tl.where(smaller == top, 0.0, smaller - top) * e.factor)
-
-
-@triton.jit
-def pixel_at(pointer, strides, b, row, column):
-    """Pointers to pixels of image b, whose offsets have the dtype of ``column``."""
-    return pointer + b * strides.image + (row * strides.d0 + column * strides.d1)

@@ -48,7 +48,7 @@ from .pixel import (
     uniform_scale,
 )
 from .resize import begin, lerp, node, share
-from .views import load_flat
+from .views import load_flat, pixel_at
 
 
 class Outputs(NamedTuple):
@@ -269,12 +269,6 @@ def zeros(N: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, COMPUTE: tl.
     for _ in tl.static_range(N):
         made += (tl.zeros([ROWS, LANES], COMPUTE),)
     return made
-
-
-@triton.jit
-def pixel_at(pointer, strides, b, row, column):
-    """Pointers to pixels of image b, whose offsets have the dtype of ``column``."""
-    return pointer + b * strides.image + (row * strides.d0 + column * strides.d1)
 
 
 @triton.jit

@@ -72,11 +72,9 @@ def pixels_at(pointer, strides, shape, b, pixel):
 
 
 @triton.jit
-def offsets(strides, shape, b, pixel):
-    """[PIXELS] int64 offsets of the pixels of image b."""
-    d0 = pixel // (shape[1] * shape[2])
-    d1 = pixel // shape[2] % shape[1]
-    return b * strides.image + d0 * strides.d0 + d1 * strides.d1 + pixel % shape[2] * strides.d2
+def pixel_at(pointer, strides, b, row, column):
+    """Pointers to pixels of image b, whose offsets have the dtype of ``column``."""
+    return pointer + b * strides.image + (row * strides.d0 + column * strides.d1)
 
 
 @triton.jit
