@@ -67,9 +67,11 @@ def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, 
 
     by_row: a block has one class, or with noise the four that one Philox call serves, whose numbers are constants; the
     interpreter, which takes as long for a block as for a row, has the column in one. capped: where it can be said how
-    many registers a thread has, 128 for few classes, so that 16 warps are resident: 28 accesses to what is spilled at
-    19 classes, 64 with noise, most of them once a row of cells, and 492 to 428 us by the calibrated model. The
-    kernel before this one, with 76, went from 776 to 551 us on an H200.
+    many registers a thread has, 128 for few classes (not of fp64, whose times nobody has fitted), so that 16 warps are
+    resident: 28 accesses to what is spilled at 19 classes, 64 with noise, most of them once a row of cells, and 492 to
+    428 us by the calibrated model. The most are 48, in parts of 150 classes with margins (303 to 222 us), and 90, in
+    the backward with noise (66 to 55 us): predicted, too. Measured on an H200 is the kernel before this one: with 76
+    it went from 776 to 551 us.
     """
     lanes = 128
     crowd = min(triton.next_power_of_2(columns.crowd), lanes // 2)
@@ -80,7 +82,7 @@ def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, 
     each = 4 if noisy else 1
     classes = triton.cdiv(classes, each) * each
     rows = each if by_row else max(each, triton.next_power_of_2(classes))
-    cap = 128 if capped and classes << wide <= FEW else None
+    cap = 128 if capped and not wide and classes <= FEW else None
     return UpsampleTile(classes, cells, crowd, BANDS=16, num_warps=4, ROWS=rows, maxnreg=cap)
 
 
