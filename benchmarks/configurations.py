@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pat_triton import SegmentationLoss
 from pat_triton.adjustment import LogPrior, Margin, Scale, Variation
+from pat_triton.backends.triton import backend, tiles
 from pat_triton.curves import Exponential
-from pat_triton.kernels import backend, tiles
 from pat_triton.resize import resize
 from pat_triton.weights import MaskSize
 

@@ -67,7 +67,7 @@ def paths(device: torch.device) -> tuple[str, ...]:
     """Ours that are real on the device; the first is the one that "auto" takes."""
     if device.type == "cpu":
         return ("torch",)
-    if find_spec("triton") and import_module("pat_triton.kernels.backend").INTERPRETED:
+    if find_spec("triton") and import_module("pat_triton.backends.triton.backend").INTERPRETED:
         raise ValueError("TRITON_INTERPRET: got 1, expected it unset: the interpreter is for tests, and is not timed")
     return OURS
 

@@ -8,7 +8,7 @@ from statistics import quantiles
 import torch
 from torch import Tensor
 
-from pat_triton.eager import workspace
+from pat_triton.backends.torch import workspace
 
 from .measure import Step, footprint, times
 

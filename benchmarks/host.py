@@ -29,7 +29,7 @@ from .markdown import table
 from .record import add_save, read, refuse_taken, write
 
 if TYPE_CHECKING:
-    from pat_triton.kernels.launch import Launch
+    from pat_triton.backends.triton.launch import Launch
 
 IMAGES, CLASSES = 2, 19
 # On a CPU the tensors are small, because ``F.cross_entropy`` there computes.
@@ -194,7 +194,7 @@ def counted(call: Callable[[], object], device: torch.device) -> tuple[int, int]
 
 @contextlib.contextmanager
 def _launches() -> Iterator[list["Launch"]]:
-    from pat_triton.kernels.launch import Launch
+    from pat_triton.backends.triton.launch import Launch
 
     started: list[Launch] = []
     launch = Launch.__call__

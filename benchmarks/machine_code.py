@@ -1,6 +1,6 @@
 """The package's own launches, compiled ahead of time for a GPU that need not be there, and read.
 
-``compile_call`` runs a call of ``pat_triton.kernels.backend`` on meta tensors with the launches turned
+``compile_call`` runs a call of ``pat_triton.backends.triton.backend`` on meta tensors with the launches turned
 into compilations, so that what is inspected is what a real call would start: same specialisation,
 same tile, same options. It must run where TRITON_INTERPRET is unset.
 """
@@ -20,9 +20,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
+from pat_triton.backends.triton import hardware, tiles
+from pat_triton.backends.triton.launch import Launch
 from pat_triton.call import forget
-from pat_triton.kernels import hardware, tiles
-from pat_triton.kernels.launch import Launch
 
 from . import assembly, work
 from .assembly import Listing

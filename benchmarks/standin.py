@@ -10,9 +10,9 @@ from typing import Any
 from unittest import mock
 
 from pat_triton import call, private
+from pat_triton.backends.triton import backend
+from pat_triton.backends.triton.launch import Launch
 from pat_triton.checks import labels
-from pat_triton.kernels import backend
-from pat_triton.kernels.launch import Launch
 
 
 def _start_nothing(*_: Any) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import checks, private
-from .backends import choose, forget_launches
+from .backends.choose import choose, forget_launches
 from .inputs import table_dtype
 from .kinds import Cache, kinds
 from .numbers import FIXED, Numbers

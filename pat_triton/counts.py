@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .eager.backend import histogram
+from .backends.torch.backend import histogram
 from .inputs import Ignored
 from .items import items_of, label_map, labels_in
 from .options import IGNORE_INDEX

@@ -12,7 +12,7 @@ from torch.compiler import is_compiling
 
 from . import checks, private
 from .adjustment import Adjustment
-from .backends import KERNEL_DEVICES
+from .backends.choose import KERNEL_DEVICES
 from .call import call, traced_call
 from .curves import CrossEntropy, Curve
 from .keywords import KnownKeywords

@@ -3,8 +3,8 @@
 A curve is a frozen dataclass of its parameters, and is written twice. Called in plain torch on ``u = log p``, ``p`` and
 ``q = 1 - p`` (of the same shape, floating point; ``q`` is exact where ``1 - p`` would cancel) it returns
 ``(value, slope)``: the loss ``-f(p) * u`` and its derivative with respect to ``u``. The Triton function that does the
-same has its name in ``pat_triton.kernels.curves``, or is given to ``register`` as its ``twin``. Tests compare the two,
-and the slope with the value.
+same has its name in ``pat_triton.backends.triton.curves``, or is given to ``register`` as its ``twin``. Tests compare
+the two, and the slope with the value.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""BLV's noise in plain torch: the same numbers as ``pat_triton.kernels.philox`` draws in the kernel.
+"""BLV's noise in plain torch: the same numbers as ``pat_triton.backends.triton.philox`` draws in the kernel.
 
 Philox4x32-10 (Salmon et al. 2011) keyed by two words, counter (pixel low, pixel high, image,
 class // 4): the four words serve four neighbouring classes, words (0, 1) and (2, 3) as pairs.

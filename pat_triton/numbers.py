@@ -14,7 +14,7 @@ Pair = tuple[float, float]
 
 @lru_cache(maxsize=1024)
 def pair(number: float) -> Pair:
-    """As a kernel takes it; ``pat_triton.kernels.numbers.double`` makes the number again."""
+    """As a kernel takes it; ``pat_triton.backends.triton.numbers.double`` makes the number again."""
     high = ctypes.c_float(number).value
     return high, number - high
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import checks, noise, private
-from .backends import choose, runs_kernels
+from .backends.choose import choose, runs_kernels
 from .inputs import Ignored, label_dtype, table_dtype
 from .kinds import Cache, kinds
 from .plan import Call, Executed, Outcome, Plan, gradients, late, lead_rows
@@ -224,7 +224,7 @@ def _fake_confusion(target: Tensor, _: Tensor, classes: int, *__: Any) -> Tensor
 
 
 class Evaluation:
-    """Of ``pat_triton.backends.Backend`` what evaluation and shared counts need, by operators."""
+    """Of ``pat_triton.backends.choose.Backend`` what evaluation and shared counts need, by operators."""
 
     def __init__(self, backend: str) -> None:
         self.backend = backend

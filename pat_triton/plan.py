@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import checks, noise
 from .autograd import differentiable
-from .backends import Backend, choose
+from .backends.choose import Backend, choose
 from .description import Description
 from .inputs import ClassSums, LossInputs, table_dtype
 from .numbers import Pair, pair

@@ -21,9 +21,9 @@ from benchmarks.configurations import matrix, rows
 from benchmarks.machine_code import compile_call
 from pat_triton import PATLoss
 from pat_triton.adjustment import Noise
+from pat_triton.backends.triton import backend
 from pat_triton.curves import CURVES, Exponential
 from pat_triton.inputs import LossInputs
-from pat_triton.kernels import backend
 
 SIZE = (512, 1024)
 SOURCE = (128, 256)

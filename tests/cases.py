@@ -202,8 +202,8 @@ def assert_close(name: str, a: Tensor, b: Tensor, tolerance: float) -> None:
 @contextlib.contextmanager
 def tiled(monkeypatch, **tile: int):
     """Every loss kernel, or with CELLS every upsample kernel, with this tile."""
+    from pat_triton.backends.triton import tiles
     from pat_triton.call import forget
-    from pat_triton.kernels import tiles
 
     name, made = ("upsample_tile", tiles.UpsampleTile) if "CELLS" in tile else ("loss_tile", tiles.Tile)
     with monkeypatch.context() as patch:

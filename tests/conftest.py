@@ -99,8 +99,8 @@ def _poisoned(make):
 def nothing_kept():
     """Scratch memory is allocated anew: poisoned, and seen by who watches memory. So are plans, for tiles and settings
     that a test has changed."""
+    from pat_triton.backends.torch import workspace
     from pat_triton.call import forget
-    from pat_triton.eager import workspace
 
     workspace.forget()
     forget()

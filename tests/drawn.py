@@ -171,8 +171,8 @@ class Case:
     @contextlib.contextmanager
     def cuts(self) -> Iterator[None]:
         """Tiles and chunks of few classes and pixels, several of each."""
+        from pat_triton.backends.triton import tiles
         from pat_triton.call import forget
-        from pat_triton.kernels import tiles
 
         with pytest.MonkeyPatch.context() as patch:
             if (n := self.cut) is not None:
@@ -181,8 +181,8 @@ class Case:
                 for name in ("HISTOGRAM_PIXELS", "CLASS_SUMS_PIXELS", "RESCALE_ELEMENTS", "TOTAL_PARTIALS"):
                     patch.setattr(tiles, name, 8 * n)
                 patch.setattr(tiles, "HISTOGRAM_LABELS", 0)
-                patch.setattr("pat_triton.eager.source.CPU_CHUNK", 16 * n)
-                patch.setattr("pat_triton.eager.count.CPU_LABELS", n)
+                patch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", 16 * n)
+                patch.setattr("pat_triton.backends.torch.count.CPU_LABELS", n)
             forget()
             yield
         forget()

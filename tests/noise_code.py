@@ -16,8 +16,8 @@ import torch
 
 from benchmarks import configurations, machine_code
 from benchmarks.targets import TARGETS
-from pat_triton.kernels import philox
-from pat_triton.kernels.launch import Launch
+from pat_triton.backends.triton import philox
+from pat_triton.backends.triton.launch import Launch
 
 
 def instructions(target, call):

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from pat_triton.kernels.philox import philox
+from pat_triton.backends.triton.philox import philox
 
 
 @triton.jit

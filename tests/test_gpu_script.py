@@ -223,7 +223,7 @@ def two_cases(monkeypatch):
 
 def test_tiles(two_cases, tmp_path, monkeypatch, capsys):
     """Of every case the table's tile and its neighbours, as they come, and the best of them."""
-    from pat_triton.kernels import tiles as the_table
+    from pat_triton.backends.triton import tiles as the_table
 
     before = the_table.loss_tile, the_table.upsample_tile
     code, out = part(tiles, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu")
@@ -258,7 +258,7 @@ def test_a_tile_that_is_wrong_has_no_time(two_cases, tmp_path, monkeypatch, caps
 
 def test_the_tile_that_is_asked_for_is_the_tables(two_cases):
     """With its registers, which are no number of the table's."""
-    from pat_triton.kernels import tiles as the_table
+    from pat_triton.backends.triton import tiles as the_table
 
     step, _ = tiles.prepared(CASES[0], torch.device("cpu"), 1)
     default = tiles.default_tile(CASES[0], step)

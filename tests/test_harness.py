@@ -150,7 +150,7 @@ def test_ours_must_not_be_worse_than_eager(job, monkeypatch):
 
 def test_the_interpreter_is_not_timed(monkeypatch):
     pytest.importorskip("triton")
-    monkeypatch.setattr("pat_triton.kernels.backend.INTERPRETED", True)
+    monkeypatch.setattr("pat_triton.backends.triton.backend.INTERPRETED", True)
     with pytest.raises(ValueError, match="TRITON_INTERPRET: got 1, expected it unset: the interpreter is for tests"):
         contest.paths(torch.device("cuda"))
     assert contest.paths(CPU) == ("torch",)

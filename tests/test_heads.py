@@ -39,7 +39,7 @@ def test_a_list_is_the_weighted_sum(loss, reduction):
 
 
 def test_the_labels_are_counted_once(monkeypatch):
-    from pat_triton.eager import backend
+    from pat_triton.backends.torch import backend
 
     counted, histogram = [], backend.histogram
     monkeypatch.setattr(backend, "histogram", lambda *a: counted.append(a) or histogram(*a))

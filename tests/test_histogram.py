@@ -4,7 +4,7 @@ import pytest
 import torch
 from cases import GPU
 
-from pat_triton.kernels import backend, tiles
+from pat_triton.backends.triton import backend, tiles
 
 DTYPES = [torch.uint8, torch.int16, torch.int32, torch.int64]
 # Of a program; a lane has 32 labels, which are of one class where all are.

@@ -116,7 +116,7 @@ def test_offsets_of_64_bits_are_those_of_32(loss, source, monkeypatch):
     logits, target = example((*SHAPE[:2], *source))[0], example(SHAPE)[1]
     path = ("triton", GPU)
     value, grad = run(loss, path, logits, target)
-    monkeypatch.setattr("pat_triton.kernels.views.LIMIT", 1)
+    monkeypatch.setattr("pat_triton.backends.triton.views.LIMIT", 1)
     forget()
     again, same = run(loss, path, logits, target)
     forget()
@@ -129,8 +129,8 @@ def test_chunk_size_does_not_matter(loss, monkeypatch):
     path = ("torch", CPU)
     value, grad = run(loss, path, logits, target)
     for chunk in (1, 7 * 30):  # a pixel at a time; two rows and a bit
-        monkeypatch.setattr("pat_triton.eager.source.CPU_CHUNK", chunk)
-        monkeypatch.setattr("pat_triton.eager.count.CPU_LABELS", 5)
+        monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", chunk)
+        monkeypatch.setattr("pat_triton.backends.torch.count.CPU_LABELS", 5)
         again, same = run(loss, path, logits, target)
         assert_close("loss", again, value, EXACT)
         assert_close("gradient", same, grad, EXACT)

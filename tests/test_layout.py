@@ -79,8 +79,10 @@ def test_histogram(dtype, path, monkeypatch):
     """Mask sizes and, last, the labels that are neither a class nor ignored; several programs an image."""
     from importlib import import_module
 
-    module = import_module({"torch": "pat_triton.eager.backend", "triton": "pat_triton.kernels.backend"}[path[0]])
-    monkeypatch.setattr("pat_triton.kernels.tiles.HISTOGRAM_PIXELS", 64)
+    module = import_module(
+        {"torch": "pat_triton.backends.torch.backend", "triton": "pat_triton.backends.triton.backend"}[path[0]]
+    )
+    monkeypatch.setattr("pat_triton.backends.triton.tiles.HISTOGRAM_PIXELS", 64)
     target = torch.randint(0, 9, (3, 17, 11), generator=torch.Generator().manual_seed(0)).to(dtype)
     target[0, :4] = 255
     counts = module.histogram(target.to(path[1]), 7, (255,)).cpu()
@@ -102,7 +104,7 @@ def test_an_ignore_index_beyond_the_labels_dtype_does_not_wrap_into_a_class(clas
 
 
 def test_a_label_of_64_bits_does_not_wrap_into_a_class():
-    from pat_triton.kernels import backend
+    from pat_triton.backends.triton import backend
 
     target = torch.tensor([[2**32 + 3, 3, -(2**32), 255]], device=GPU)
     assert backend.histogram(target, 7, (255,)).tolist() == [[0, 0, 0, 1, 0, 0, 0, 2]]

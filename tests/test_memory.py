@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pat_triton
+from pat_triton.backends.torch import workspace
 from pat_triton.curves import Exponential
-from pat_triton.eager import workspace
 from pat_triton.weights import MaskSize
 
 
@@ -74,7 +74,7 @@ def test_both_paths(classes, path, monkeypatch):
     """No storage of L x H x W elements, in loss, gradient, statistics, prediction and confusion matrix."""
     logits, target = enlarged((1, classes, 6, 7), (24, 28), torch.float32)
     logits, target = logits.to(path[1]).requires_grad_(), target.to(path[1])
-    monkeypatch.setattr("pat_triton.eager.source.CPU_CHUNK", 8000)
+    monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", 8000)
     with Tracker() as seen:
         for loss, plan in itertools.product((PAT, LDAM), ("one_pass", "recompute")):
             step(loss.ours(path, gradient=plan), logits, target, return_stats=True)

@@ -7,8 +7,8 @@ import torch
 from cases import EACH, GPU, PAT, PATHS, PLANS, Loss, assert_close, enlarged, example, expected, run
 from test_memory import Tracker
 
-from pat_triton.kernels import backend as kernels
-from pat_triton.kernels import tiles
+from pat_triton.backends.triton import backend as kernels
+from pat_triton.backends.triton import tiles
 
 HALVES = [torch.float16, torch.bfloat16]
 SCALE = torch.tensor(65536.0)  # a GradScaler's first
@@ -45,7 +45,7 @@ def test_autocast_changes_no_bit(loss, source, dtype, path):
 def test_autocast_makes_no_copy(plan, dtype, path, monkeypatch):
     """Nothing is larger than the 16-bit gradient; a float32 copy would be twice as large."""
     logits, target = example((1, 19, 64, 64), dtype)
-    monkeypatch.setattr("pat_triton.eager.source.CPU_CHUNK", 8000)
+    monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", 8000)
     with Tracker() as seen:
         step(PAT, path, logits, target, autocast=True, gradient=plan)
     assert seen.largest == 2 * logits.numel()

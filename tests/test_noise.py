@@ -53,7 +53,7 @@ def kernel_words(counters, key):
     """The kernel's four words of each row of counters, as int64."""
     import philox_kernel
 
-    from pat_triton.kernels import hardware, philox
+    from pat_triton.backends.triton import hardware, philox
 
     made = []
     for multiply in (philox.multiply, philox.multiply_ptx)[: 1 + hardware.has_ptx(GPU)]:
@@ -158,7 +158,7 @@ def kernel_pairs(words, sigma):
     """|v| of pairs of words by what the kernels have on this device, fp64 (2, n)."""
     import philox_kernel
 
-    from pat_triton.kernels import hardware, philox
+    from pat_triton.backends.triton import hardware, philox
 
     pair = philox.box_muller_ptx if hardware.has_ptx(GPU) else philox.box_muller
     word0, word1 = torch.nn.functional.pad(words, (0, -words.shape[1] % 8192)).to(GPU).unbind()
@@ -170,7 +170,7 @@ def kernel_pairs(words, sigma):
 
 
 def test_variates_of_all_kinds_of_words():
-    from pat_triton.kernels import hardware
+    from pat_triton.backends.triton import hardware
 
     words = pairs_of_words()
     radius, truth = true_pairs(words)
@@ -228,7 +228,7 @@ def executed(ptx, functions, **registers):
 def test_the_hardware_is_as_close_as_the_manuals_promise(share, turned):
     """The instructions that an NVIDIA GPU gets, each as far off as it may be. The logarithm of what is nearest to 1
     comes out as 0 (0.36 of the most) or above: no root is nan."""
-    from pat_triton.kernels import philox
+    from pat_triton.backends.triton import philox
 
     words = pairs_of_words()
     radius, truth = true_pairs(words)

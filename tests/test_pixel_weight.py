@@ -26,7 +26,7 @@ from cases import (
 )  # fmt: skip
 
 import pat_triton
-from pat_triton.kernels.launch import Launch
+from pat_triton.backends.triton.launch import Launch
 
 
 def factors(target, seed=5):

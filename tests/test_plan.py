@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 import pat_triton
 from pat_triton.adjustment import LogPrior
+from pat_triton.backends.triton.launch import Launch
 from pat_triton.call import forget, plans
-from pat_triton.kernels.launch import Launch
 from pat_triton.kinds import Cache
 from pat_triton.weights import Pixel
 

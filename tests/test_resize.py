@@ -106,7 +106,7 @@ def test_tile_size_does_not_matter(loss, plan, tile, monkeypatch):
 @THREE
 def test_chunk_size_does_not_matter(loss, chunk, monkeypatch):
     """Cells that two chunks share are given to by both."""
-    monkeypatch.setattr("pat_triton.eager.source.CPU_CHUNK", chunk)
+    monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", chunk)
     for source, size in (((6, 9), (15, 23)), ((9, 8), (4, 3))):
         assert_equals_the_reference(loss, ("torch", torch.device("cpu")), *enlarged((2, 7, *source), size))
 

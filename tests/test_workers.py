@@ -12,9 +12,9 @@ import torch
 from cases import BLV, LDAM, PAT, example
 
 import pat_triton
+from pat_triton.backends.torch import source, workers, workspace
+from pat_triton.backends.torch.threads import alone, can_be_alone
 from pat_triton.curves import Exponential
-from pat_triton.eager import source, workers, workspace
-from pat_triton.eager.threads import alone, can_be_alone
 from pat_triton.weights import MaskSize
 
 TORCH = "torch", "cpu"
@@ -202,7 +202,7 @@ def test_scratch_memory_is_that_of_the_threads():
 def test_a_fork_has_helpers_of_its_own():
     code = """
 import os, sys, torch, pat_triton
-from pat_triton.eager import source, workers
+from pat_triton.backends.torch import source, workers
 source.CPU_CHUNK, workers.SHARE = 2000, 1
 torch.set_num_threads(3)
 logits, target = torch.randn(2, 5, 32, 32), torch.randint(0, 5, (2, 32, 32))
@@ -227,7 +227,7 @@ def test_nothing_begins_at_import_and_everything_ends_at_exit():
 import atexit, threading, torch
 before = threading.enumerate()
 import pat_triton
-from pat_triton.eager import source, workers
+from pat_triton.backends.torch import source, workers
 assert threading.enumerate() == before and workers._pool is None
 source.CPU_CHUNK, workers.SHARE = 2000, 1
 torch.set_num_threads(3)

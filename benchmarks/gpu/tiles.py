@@ -152,7 +152,7 @@ def prepared(case: Swept, device: torch.device, images: int) -> tuple[Callable[[
 
 def default_tile(case: Swept, step: Callable[[], Any]) -> Tile:
     """The table's, seen in a call."""
-    from pat_triton.kernels import tiles
+    from pat_triton.backends.triton import tiles
 
     name, seen = f"{case.kernel}_tile", []
     table = getattr(tiles, name)
@@ -197,7 +197,7 @@ def tiled(kernel: str, tile: Tile) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replaced(name: str, function: Callable[..., Any]) -> Iterator[None]:
-    from pat_triton.kernels import tiles
+    from pat_triton.backends.triton import tiles
 
     kept = getattr(tiles, name)
     setattr(tiles, name, function)

@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from pat_triton.eager import workspace
+from pat_triton.backends.torch import workspace
 
 from ..case import example
 from ..contest import LOSSES, OURS, Contestant, everyone

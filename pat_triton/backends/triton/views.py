@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..resize import Resize
+from ...resize import Resize
 
 
 class Strides(NamedTuple):

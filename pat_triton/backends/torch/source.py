@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..resize import Resize
+from ...resize import Resize
 from .slices import Where, slices
 from .taps import Taps, taps
 from .workspace import Workspace

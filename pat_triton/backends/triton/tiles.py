@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 import triton
 
-from ..resize import Axis, Resize
+from ...resize import Axis, Resize
 
 
 class Tile(NamedTuple):

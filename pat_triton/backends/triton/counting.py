@@ -7,10 +7,10 @@ import torch
 import triton
 from torch import Tensor
 
-from ..adjustment import ROWS
-from ..description import Description
-from ..inputs import Ignored
-from ..numbers import NumberPairs, Pair
+from ...adjustment import ROWS
+from ...description import Description
+from ...inputs import Ignored
+from ...numbers import NumberPairs, Pair
 from . import tiles
 from .histogram import histogram_kernel, plain_histogram_kernel
 from .launch import Launch

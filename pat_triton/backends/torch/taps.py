@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..private import in_dispatch_mode
-from ..resize import Axis
+from ...private import in_dispatch_mode
+from ...resize import Axis
 from .workspace import Workspace
 
 

@@ -1,4 +1,4 @@
-"""The kernels as ``pat_triton.backends.Backend``: what is launched is worked out once for a kind of call."""
+"""The kernels as ``pat_triton.backends.choose.Backend``: what is launched is worked out once for a kind of call."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,9 +8,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
-from ..kinds import Cache, kinds
-from ..resize import Resize, resize
+from ...inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
+from ...kinds import Cache, kinds
+from ...resize import Resize, resize
 from . import hardware, tiles
 from .counting import Confusion, Histogram, TableMaker, rescale
 from .launch import Launch

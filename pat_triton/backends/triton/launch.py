@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import private
+from ... import private
 
 HOOKS = private.launch_hooks()
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from ..resize import Axis, Resize
+from ...resize import Axis, Resize
 from .views import load_flat
 
 # Ratios of such numbers are compiled in: divisions become multiplications.

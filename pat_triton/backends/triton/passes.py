@@ -8,10 +8,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..adjustment import ROWS
-from ..curves import TRITON_FNS, Curve
-from ..inputs import ClassSums, Ignored, LossInputs, compute_dtype, label_dtype
-from ..resize import Resize, resize
+from ...adjustment import ROWS
+from ...curves import TRITON_FNS, Curve
+from ...inputs import ClassSums, Ignored, LossInputs, compute_dtype, label_dtype
+from ...resize import Resize, resize
 from . import curves, hardware, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel

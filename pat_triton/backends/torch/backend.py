@@ -1,4 +1,4 @@
-"""``pat_triton.backends.Backend`` in plain torch."""
+"""``pat_triton.backends.choose.Backend`` in plain torch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
-from ..resize import resize
+from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
+from ...resize import resize
 from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
 from .slices import Where

@@ -1,4 +1,4 @@
-"""What executes a call: plain torch or the kernels, and which of them."""
+"""Which backend takes a call: plain torch, or the kernels."""
 
 import sys
 from importlib import import_module
@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .eager import backend as eager
-from .inputs import Ignored, LossInputs, Result
+from ..inputs import Ignored, LossInputs, Result
+from .torch import backend as torch_backend
 
 KERNEL_DEVICES = ("cuda", "xpu")  # ROCm calls itself cuda
 
@@ -56,13 +56,13 @@ def runs_kernels(backend: str, device: torch.device) -> bool:
 
 def choose(backend: str, device: torch.device) -> Backend:
     """The backend for tensors on ``device``; ValueError where the kernels cannot run."""
-    return _kernels(device) if runs_kernels(backend, device) else eager
+    return _kernels(device) if runs_kernels(backend, device) else torch_backend
 
 
 def _kernels(device: torch.device) -> Backend:
     if not find_spec("triton"):
         raise ValueError("backend: 'triton' needs the package triton, which is not installed; 'auto' does without")
-    kernels = import_module(".kernels.backend", __package__)
+    kernels = import_module(".triton.backend", __package__)
     if device.type not in KERNEL_DEVICES and not kernels.INTERPRETED:
         raise ValueError(
             f"backend: 'triton' needs logits on {' or '.join(KERNEL_DEVICES)}, got {device}; on a CPU it runs "
@@ -73,6 +73,6 @@ def _kernels(device: torch.device) -> Backend:
 
 def forget_launches() -> None:
     """Forget what the kernels' backend has worked out, if it was used at all."""
-    kernels = sys.modules.get(f"{__package__}.kernels.backend")
+    kernels = sys.modules.get(f"{__package__}.triton.backend")
     if kernels is not None:
         kernels.plans.clear()

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import noise
-from ..adjustment import ROWS
-from ..curves import LOG2_E
-from ..inputs import Ignored, LossInputs, compute_dtype
+from ... import noise
+from ...adjustment import ROWS
+from ...curves import LOG2_E
+from ...inputs import Ignored, LossInputs, compute_dtype
 from . import count
 from .slices import Where
 from .workspace import Workspace

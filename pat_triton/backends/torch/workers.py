@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..private import in_dispatch_mode
+from ...private import in_dispatch_mode
 from .threads import alone, can_be_alone
 from .workspace import Workspace, borrowed
 
