@@ -2,7 +2,8 @@
 
 Both ways of a branch count, so that a figure is the most that a thread executes. Only what is called from a
 block that can be jumped over and that leaves memory alone is not: fp64's division of unusual numbers. A loop
-is taken to turn as often as the IR's in its place: that the compiler unrolled it in part would not be seen.
+turns as often as the IR's in its place, by as many times less as the compiler has unrolled it: what it reads in a turn
+is a multiple of what the IR's does. Turns that are left over then stand behind the loop.
 """
 
 import math
@@ -21,6 +22,13 @@ def frequencies(listing: Listing, loops: Sequence[Loop]) -> list[float] | None:
     nests = [sum(block in body for _, body in found) - 1 for block, _ in found]
     if nests != [loop.depth for loop in loops]:
         return None
+    turns = {}
+    for (head, body), loop in zip(found, loops, strict=True):
+        inner = set[int]().union(*(other for _, other in found if other < body))
+        own = [x for b in body - inner for x in instructions[starts[b] : [*starts, len(instructions)][b + 1]]]
+        each = loop.turns / max(loop.entries, 1)
+        copies = _copies(own, loop)
+        turns[head] = each if copies == 1 else each // copies
     leaves = [b for b in above if not after[b]]
     runs = [0.0] * len(instructions)
     for block in above:
@@ -29,12 +37,21 @@ def frequencies(listing: Listing, loops: Sequence[Loop]) -> list[float] | None:
         calls = [labels[x.goes] for x in part if x.calls and x.goes]
         if calls and not any(x.access for x in part) and not all(block in above[leaf] for leaf in leaves):
             continue
-        around = [loop for (_, body), loop in zip(found, loops, strict=True) if block in body]
-        often = math.prod(loop.turns / max(loop.entries, 1) for loop in around)
+        often = math.prod(turns[head] for head, body in found if block in body)
         for first, last in ((start, end), *((call, _return(instructions, call)) for call in calls)):
             for i in range(first, last):
                 runs[i] += often
     return runs
+
+
+def _copies(body: Sequence[Instruction], loop: Loop) -> int:
+    """How many of the IR's turns a turn of the machine's loop makes."""
+    if loop.reads is None:
+        return 1
+    line, asked = loop.reads
+    bits = sum(x.access[1] for x in body if x.access and not x.access[0] and x.line == line)
+    copies = bits / 8 / asked
+    return int(copies) if copies >= 1 and copies == int(copies) else 1
 
 
 def _return(instructions: Sequence[Instruction], start: int) -> int:

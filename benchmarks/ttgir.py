@@ -6,8 +6,10 @@ mask lets all through, an unknown branch is taken, elements at an unknown addres
 
 import dataclasses
 import json
+import math
 import operator
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,11 +41,13 @@ class Access:
 
 @dataclasses.dataclass
 class Loop:
-    """How often it was come to, and how often its body ran; ``depth`` 0 is the outermost."""
+    """How often it was come to, and how often its body ran; ``depth`` 0 is the outermost. reads: the line where a turn
+    reads most, and how many bytes a thread reads there; None where it reads nothing that all threads share."""
 
     depth: int
     entries: int = 0
     turns: int = 0
+    reads: tuple[tuple[str, int], float] | None = None
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -81,6 +85,7 @@ class Evaluation:
         self._loops: dict[int, Loop] = {}
         self._programs = {"tt.get_program_id": program, "tt.get_num_programs": programs}
         self._places = places(ir)
+        self._threads = math.prod(int(n) for n in re.findall(r'"ttg\.(?:num-warps|threads-per-warp)" = (\d+)', ir))
         names, body = parse(ir)
         self._values: dict[str, Any] = {name: arguments[name[1:]] for name in names}
         self._find_loops(body, 0)
@@ -94,9 +99,17 @@ class Evaluation:
         for o in body:
             is_loop = o.name == "scf.for"
             if is_loop:
-                self._loops[id(o)] = Loop(depth)
+                self._loops[id(o)] = Loop(depth, reads=self._reads(o.regions[0]))
             for region in o.regions:
                 self._find_loops(region, depth + is_loop)
+
+    def _reads(self, body: list[Operation]) -> tuple[tuple[str, int], float] | None:
+        """See ``Loop``; of inner loops nothing. Threads may repeat each other's reads of fewer elements."""
+        read: dict[tuple[str, int], float] = defaultdict(float)
+        for o in body:
+            if re.search(r"\b(buffer_)?load$", o.name) and math.prod(o.shape) >= self._threads:
+                read[self._places.get(o.place, ("", 0))] += math.prod(o.shape) * o.itemsize / self._threads
+        return max(read.items(), key=lambda item: item[1], default=None)
 
     def _run(self, body: list[Operation]) -> list[Any]:
         """What the region yields."""

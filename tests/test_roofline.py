@@ -121,6 +121,16 @@ def test_loops_multiply_and_unusual_divisions_do_not_count():
     assert frequencies(listing, [Loop(0, 1, 5)]) is None
 
 
+def test_an_unrolled_loop_turns_less_often(evaluation):
+    """Its body reads twice what a turn of the IR's does: 3 of 7 turns, and one that stands behind it."""
+    again = "        /*0000*/                   LDG.E.64 R2, desc[UR4][R2.64] ;\n"
+    listing = assembly.nvidia(SASS.replace(".L_x_1:", again + ".L_x_1:").replace("/*0080*/", again + "/*0080*/"))
+    loops = [Loop(0, 1, 7, reads=(("callee.py", 6), 8)), Loop(1, 7, 7)]
+    runs = frequencies(listing, loops)
+    assert [n for x, n in zip(listing[0], runs, strict=True) if x.op == "LDG.E.64"] == [3, 3, 1]
+    assert [loop.reads for loop in evaluation.loops] == [(("callee.py", 5), 4 * 4 * 4)]
+
+
 def test_widths_and_sectors_by_argument(evaluation):
     listing = assembly.nvidia(SASS)
     runs = frequencies(listing, [Loop(0, 1, 3), Loop(1, 3, 3)])
