@@ -96,17 +96,12 @@ def test_arguments_that_do_not_fit_are_reported():
 
 @pinned
 def test_nothing_spills(codes):
-    """But where registers are few: of the upsample kernel where it has 128 at most, see ``tiles.upsample_tile``, most
-    of them once a row of cells; and of columns of 150 classes with noise, or of odd sizes, which have addresses for
-    every pixel of a thread."""
+    """But the upsample kernel where it has 128 registers a thread at most, most of it once a row of intervals. On an
+    H200 that cap was measured to win with 76 spills, 776 to 551 us, see ``tiles.upsample_tile``."""
     for c in codes:
-        noisy = c.get("adjustment") == "variation"
-        allowed = 0
-        if c["kernel"] == "upsample_kernel":
-            capped = c["maxnreg"] if "maxnreg" in c else c["tile"].get("maxnreg")
-            allowed = 4 if capped is None else 90 if noisy else 48
-        elif c["kernel"] == "loss_kernel" and (noisy or c.get("layout") == "odd"):
-            allowed = 12
+        capped = c["maxnreg"] if "maxnreg" in c else c["tile"].get("maxnreg")
+        assert capped is None or c["kernel"] == "upsample_kernel"
+        allowed = 0 if capped is None else 90 if c.get("adjustment") == "variation" else 48
         assert c["spills"] <= allowed, c
 
 

@@ -261,7 +261,9 @@ class SumsByClass:
         self.launch = Launch(
             class_sums_kernel, self.programs, t.target.device,
             Layout(y, loss_map=m, prediction=p), shape, hidden(ignored, t.target.dtype),
-            L=L, CLASSES=min(tiles.CLASS_SUMS_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.CLASS_SUMS_PIXELS,
+            L=L, INDEX=index_dtype((t.target, t.prediction, t.loss_map), tiles.CLASS_SUMS_PIXELS),
+            CLASSES=min(tiles.CLASS_SUMS_CLASSES, triton.next_power_of_2(L)), PIXELS=tiles.CLASS_SUMS_PIXELS,
+            LANES=min(tiles.CLASS_SUMS_LANES, tiles.CLASS_SUMS_PIXELS),
         )  # fmt: skip
 
     def __call__(self, target: Tensor, prediction: Tensor | None, loss_map: Tensor | None) -> ClassSums:

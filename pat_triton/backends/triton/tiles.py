@@ -111,8 +111,8 @@ def warp_size(device: torch.device) -> int:
 
 # Up to this many counts a program of the confusion matrix counts for itself first.
 CONFUSION_BINS = 4096
-# Classes and pixels of a block of the sums by class.
-CLASS_SUMS_CLASSES, CLASS_SUMS_PIXELS = 8, 1024
+# Of the sums by class: classes and lanes of a block, and pixels of a program, whose counts fit into 15 bits.
+CLASS_SUMS_CLASSES, CLASS_SUMS_LANES, CLASS_SUMS_PIXELS = 32, 128, 4096
 
 
 class HistogramTile(NamedTuple):
