@@ -47,10 +47,10 @@ def floor(plan: str, column: float, label: int) -> Bytes:
 def model(least: Bytes, tile: Mapping[str, int]) -> Bytes:
     """What the kernels' docstrings say: the loss kernel moves the floor; the upsample kernel reads around its
     nodes, each lane for itself."""
-    if "BANDS" not in tile:
+    if "SOURCE_ROWS" not in tile:
         return least
-    rows, columns = tile["BANDS"], tile["CELLS"] - 1
+    rows, columns = tile["SOURCE_ROWS"], tile["INTERVALS"] - 1
     logits = least.logits * (rows + 2) / rows * (columns + 2) / columns
-    asked = least.logits * (rows + 2) / rows * 2 * tile["CELLS"] * tile["CROWD"] / columns
+    asked = least.logits * (rows + 2) / rows * 2 * tile["INTERVALS"] * tile["OUTPUTS"] / columns
     labels = least.labels * (rows + 1) / rows * (columns + 1) / columns
     return dataclasses.replace(least, logits=logits, labels=labels, again=asked - logits)

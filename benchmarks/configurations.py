@@ -12,7 +12,7 @@ from pat_triton import SegmentationLoss
 from pat_triton.adjustment import LogPrior, Margin, Scale, Variation
 from pat_triton.backends.triton import backend, tiles
 from pat_triton.curves import Exponential
-from pat_triton.resize import resize
+from pat_triton.resize import bilinear
 from pat_triton.weights import MaskSize
 
 from .bounds import H200
@@ -82,9 +82,9 @@ def _of(target: str, L: int, dtype: str) -> Iterator[Configuration]:
 
 def _held(L: int, dtype: str) -> bool:
     """Whether the upsample kernel has whole columns."""
-    how = resize(torch.Size((HEIGHT // RATIO, WIDTH // RATIO)), torch.Size((HEIGHT, WIDTH)), align_corners=False)
-    assert how is not None
-    return tiles.upsample_tile(L, how.columns, False, dtype == "fp64", True, False).CLASSES >= L
+    resize = bilinear(torch.Size((HEIGHT // RATIO, WIDTH // RATIO)), torch.Size((HEIGHT, WIDTH)), align_corners=False)
+    assert resize is not None
+    return tiles.upsample_tile(L, resize.columns, False, dtype == "fp64", True, False).CLASSES >= L
 
 
 def compiled(configuration: Configuration) -> list[Code | None]:

@@ -70,7 +70,7 @@ def figures(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str
 def _bytes(code: Code, area: int) -> tuple[Bytes, float, float]:
     """What goes to and from memory, what stays in cache (tables, sums, scalars), and whole sectors of the former."""
     tile = code.tile
-    pixels = tile["PIXELS"] if "PIXELS" in tile else tile["BANDS"] * (tile["CELLS"] - 1) * area
+    pixels = tile["PIXELS"] if "PIXELS" in tile else tile["SOURCE_ROWS"] * (tile["INTERVALS"] - 1) * area
     kinds = dict.fromkeys(("logits", "gradient", "labels", "vectors"), 0.0)
     cached = sectors = again = 0.0
     for m in code.moved:

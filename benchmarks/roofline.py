@@ -167,7 +167,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
 def _cells(row: dict[str, Any], times: dict[Key, float], targets: bool) -> list[str]:
     unusual = [row[key] for key, usual in (("adjustment", "none"), ("layout", "nchw")) if row[key] != usual]
     tile, instructions, share = row["tile"], row["instructions_per_logit"], row.get("predicted_share_of_copy")
-    pixels = tile.get("PIXELS") or f"{tile['CELLS']}x{tile['CROWD']}x{tile['BANDS']}"
+    pixels = tile.get("PIXELS") or f"{tile['INTERVALS']}x{tile['OUTPUTS']}x{tile['SOURCE_ROWS']}"
     return [
         " ".join([row["target"]] * targets + [str(row["classes"]), row["dtype"], row["plan"], *unusual]),
         f"{tile['CLASSES']}x{pixels}/{tile['num_warps']}",

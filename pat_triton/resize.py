@@ -1,8 +1,8 @@
 """Bilinear resizing as ``F.interpolate`` does it, one axis at a time, in exact rational coordinates.
 
 Output ``d`` of an axis lies at source coordinate ``(d * step + first) / whole``. The integer part is
-its cell: the space between nodes ``cell`` and ``cell + 1`` of the source. The fraction is the share of
-the second node. Outputs beyond the first or last node lie in a cell with one node inside the
+its interval: the space between nodes ``interval`` and ``interval + 1`` of the source. The fraction is the share of
+the second node. Outputs beyond the first or last node lie in an interval with one node inside the
 source, whose share is all.
 """
 
@@ -22,8 +22,8 @@ class Axis(NamedTuple):
     whole: int
 
     @property
-    def crowd(self) -> int:
-        """The most outputs in one cell."""
+    def outputs_per_interval(self) -> int:
+        """The most outputs in one interval."""
         return min(-(-self.whole // self.step), max(self.size, 1))
 
 
@@ -49,7 +49,7 @@ class Resize(NamedTuple):
     columns: Axis
 
 
-def resize(source: torch.Size, size: torch.Size, align_corners: bool) -> Resize | None:
+def bilinear(source: torch.Size, size: torch.Size, align_corners: bool) -> Resize | None:
     """How logits of spatial size ``source`` reach ``size``; None if they have it."""
     if source == size:
         return None

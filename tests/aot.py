@@ -190,7 +190,7 @@ def resized(target, labels):
         p = inputs(Exponential(), adjustment, L, compute)
         what = {"L": L, "dtype": str(dtype), "adjustment": adjustment, "plan": f"resized {plan}"}
         emit_spills(target, lambda z=logits, p=p, o=PLANS[plan]: backend.run(z, labels, p, **o), **what)
-    # channels_last, and a cell of 128 outputs: two launches.
+    # channels_last, and an interval of 128 outputs: two launches.
     for source, layout in ((SOURCE, torch.channels_last), ((4, 8), torch.contiguous_format)):
         p = inputs(Exponential(), "none", 19)
         logits = torch.empty(2, 19, *source, device="meta").contiguous(memory_format=layout)

@@ -91,14 +91,14 @@ SHAPES = [
 # (h, w) -> (H, W)
 RESIZES = [
     ((4, 5), (16, 20)),  # the usual ratio
-    ((9, 7), (22, 17)),  # fractional: cells of two and of three outputs; more rows than a program has bands
-    ((3, 40), (6, 80)),  # more columns than a program has cells
+    ((9, 7), (22, 17)),  # fractional: intervals of two and of three outputs; more rows than a program has
+    ((3, 40), (6, 80)),  # more columns than a program has intervals
     ((4, 8), (16, 8)),  # one axis only, to the inverse aspect: no transposed target
     ((6, 9), (11, 4)),  # up and down
     ((9, 8), (4, 3)),  # down: nodes that no output sees
     ((1, 1), (3, 5)),  # every output beyond both ends
     ((2, 3), (1, 1)),  # a single output
-    ((2, 2), (3, 300)),  # more outputs in a cell than a program has lanes: several launches
+    ((2, 2), (3, 300)),  # more outputs in an interval than a program has lanes: several launches
 ]
 
 # Relative to the largest magnitude of the truth. fp64 leaves summation order; the noise is fp32 on
@@ -201,11 +201,11 @@ def assert_close(name: str, a: Tensor, b: Tensor, tolerance: float) -> None:
 
 @contextlib.contextmanager
 def tiled(monkeypatch, **tile: int):
-    """Every loss kernel, or with CELLS every upsample kernel, with this tile."""
+    """Every loss kernel, or with INTERVALS every upsample kernel, with this tile."""
     from pat_triton.backends.triton import tiles
     from pat_triton.call import forget
 
-    name, made = ("upsample_tile", tiles.UpsampleTile) if "CELLS" in tile else ("loss_tile", tiles.Tile)
+    name, made = ("upsample_tile", tiles.UpsampleTile) if "INTERVALS" in tile else ("loss_tile", tiles.Tile)
     with monkeypatch.context() as patch:
         patch.setattr(tiles, name, lambda *_: made(**tile))
         forget()

@@ -87,9 +87,9 @@ def test_long_columns(loss, path):
 @pytest.mark.parametrize(
     "tile",
     [
-        {"CLASSES": 8, "CELLS": 2, "CROWD": 4, "BANDS": 1, "num_warps": 4},  # the smallest program
-        {"CLASSES": 8, "CELLS": 64, "CROWD": 4, "BANDS": 64, "num_warps": 4},  # all in one
-        {"CLASSES": 4, "CELLS": 4, "CROWD": 4, "BANDS": 2, "num_warps": 4},  # blocks of classes
+        {"CLASSES": 8, "INTERVALS": 2, "OUTPUTS": 4, "SOURCE_ROWS": 1, "num_warps": 4},  # the smallest program
+        {"CLASSES": 8, "INTERVALS": 64, "OUTPUTS": 4, "SOURCE_ROWS": 64, "num_warps": 4},  # all in one
+        {"CLASSES": 4, "INTERVALS": 4, "OUTPUTS": 4, "SOURCE_ROWS": 2, "num_warps": 4},  # blocks of classes
     ],
     ids=["smallest", "one", "blocks"],
 )

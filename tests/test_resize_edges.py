@@ -53,7 +53,7 @@ def test_nan_where_most_nodes_are_not_seen(path):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("plan", PLANS)
-def test_nan_is_seen_by_its_cells_only(plan, path):
+def test_nan_is_seen_by_its_intervals_only(plan, path):
     """As after F.interpolate; and where all that see it is ignored, by nothing."""
     logits, target = enlarged((1, 3, 8, 10), (32, 40))
     target[target == 255] = 0

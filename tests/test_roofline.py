@@ -178,7 +178,7 @@ def test_occupancy(target, num_warps, registers, shared, resident):
 
 
 def test_the_model_of_resized_logits_reads_around_its_nodes():
-    tile = {"BANDS": 8, "CELLS": 32, "CROWD": 4, "CLASSES": 32}
+    tile = {"SOURCE_ROWS": 8, "INTERVALS": 32, "OUTPUTS": 4, "CLASSES": 32}
     made = model(floor("one_pass", 19 * 2 / 16, 1), tile)
     nodes, pixels = 8 * 31, 8 * 31 * 16
     assert made.logits == pytest.approx(10 * 33 * 19 * 2 / pixels)

@@ -70,8 +70,8 @@ CASES = tuple(
     )
 )
 # What may stand for a number of a tile: half and twice of it, within these; of classes smaller parts, too.
-BOUNDS = {"CLASSES": (4, 1024), "PIXELS": (16, 1024), "num_warps": (1, 16), "VECTOR": (2, 4), "CELLS": (4, 128),
-          "BANDS": (2, 32)}  # fmt: skip
+BOUNDS = {"CLASSES": (4, 1024), "PIXELS": (16, 1024), "num_warps": (1, 16), "VECTOR": (2, 4), "INTERVALS": (4, 128),
+          "SOURCE_ROWS": (2, 32)}  # fmt: skip
 
 Tile = dict[str, int]
 

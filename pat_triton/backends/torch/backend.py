@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
-from ...resize import resize
+from ...resize import bilinear
 from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
 from .slices import Where
@@ -130,7 +130,7 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
 
 
 def _source(logits: Tensor, size: torch.Size, align_corners: bool, compute: torch.dtype, differentiate: bool) -> Source:
-    how = resize(logits.shape[2:], size, align_corners)
-    if how is None:
+    resize = bilinear(logits.shape[2:], size, align_corners)
+    if resize is None:
         return Dense(logits, differentiate)
-    return Resized(logits, how, compute, differentiate)
+    return Resized(logits, resize, compute, differentiate)

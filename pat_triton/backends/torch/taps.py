@@ -25,35 +25,35 @@ class Taps:
     """
 
     def __init__(self, axis: Axis, start: int, stop: int, dtype: torch.dtype, device: torch.device) -> None:
-        cells = [(d * axis.step + axis.first) // axis.whole for d in (start, stop - 1)]
+        intervals = [(d * axis.step + axis.first) // axis.whole for d in (start, stop - 1)]
         last = axis.source - 1
-        self.nodes = slice(max(cells[0], 0), min(cells[1] + 1, last) + 1)
+        self.nodes = slice(max(intervals[0], 0), min(intervals[1] + 1, last) + 1)
 
         number = torch.arange(start, stop, device=device) * axis.step + axis.first
-        cell = number.div(axis.whole, rounding_mode="floor")
-        share = (number - cell * axis.whole).to(dtype) / axis.whole
+        interval = number.div(axis.whole, rounding_mode="floor")
+        share = (number - interval * axis.whole).to(dtype) / axis.whole
         # Cells that reach over an end are flat to read, and give all to their one node.
-        inner = (cell >= 0) & (cell < last)
-        self.low = cell.clamp(0, last) - self.nodes.start
+        inner = (interval >= 0) & (interval < last)
+        self.low = interval.clamp(0, last) - self.nodes.start
         # The last slope is 0.
         self.slope = torch.where(inner, self.low, self.nodes.stop - self.nodes.start - 1)
         self.rise = share
-        share = torch.where(inner, share, (cell < 0).to(dtype))
+        share = torch.where(inner, share, (interval < 0).to(dtype))
 
-        # The k-th output of every cell, for each k: (outputs, their first and second node's weights).
-        span = torch.arange(cells[0], cells[1] + 2, device=device)
-        begin = torch.searchsorted(cell, span)
-        turn = torch.arange(min(axis.crowd, stop - start), device=device)[:, None]
+        # The k-th output of every interval, for each k: (outputs, their first and second node's weights).
+        span = torch.arange(intervals[0], intervals[1] + 2, device=device)
+        begin = torch.searchsorted(interval, span)
+        turn = torch.arange(min(axis.outputs_per_interval, stop - start), device=device)[:, None]
         output, end = begin[:-1] + turn, begin[1:]
         there = output < end
-        # Where there is no k-th output of the cell its last stands in: weight 0 times another cell's nan is nan.
+        # Where there is no k-th output of the interval its last stands in: weight 0 times another interval's nan is nan.
         output = torch.minimum(output, end - 1).clamp_(min=0)
         second = share[output]
         weights = torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)
         self.turns = list(zip(output, *weights, strict=True))
         self.empty = ~there[0] if axis.step > axis.whole else None
         # The nodes that lie outside the source are given nothing.
-        self.inside = slice(int(cells[0] < 0), len(span) - int(cells[1] == last))
+        self.inside = slice(int(intervals[0] < 0), len(span) - int(intervals[1] == last))
 
     def read(self, z: Tensor, dim: int, workspace: Workspace) -> Tensor:
         """Nodes (..., rows, columns) -> outputs, along ``dim``, -2 or -1; they lie in ``workspace``."""
@@ -71,9 +71,9 @@ class Taps:
 
         Every addition has its place in a fixed order, on every device.
         """
-        cells = len(self.turns[0][0])
-        total = workspace.take(f"total {dim}", _with_length(g, dim, cells + 1), g).zero_()
-        first, second = total.narrow(dim, 0, cells), total.narrow(dim, 1, cells)
+        intervals = len(self.turns[0][0])
+        total = workspace.take(f"total {dim}", _with_length(g, dim, intervals + 1), g).zero_()
+        first, second = total.narrow(dim, 0, intervals), total.narrow(dim, 1, intervals)
         for output, *weights in self.turns:
             part = _pick(workspace, "turn", g, output, dim)
             if self.empty is not None:

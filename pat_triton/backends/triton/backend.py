@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ...kinds import Cache, kinds
-from ...resize import Resize, resize
+from ...resize import Resize, bilinear
 from . import hardware, tiles
 from .counting import Confusion, Histogram, TableMaker, rescale
 from .launch import Launch
@@ -59,10 +59,10 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     labels = torch.empty(len(logits), *size, dtype=label_dtype(logits.shape[1]), device=logits.device)
 
     def made() -> Launch:
-        how = resize(logits.shape[2:], size, align_corners)
+        resize = bilinear(logits.shape[2:], size, align_corners)
         compute = tl.float64 if compute_dtype(logits) == torch.float64 else tl.float32
-        if how is not None:
-            return _resized(logits, labels, how, compute)
+        if resize is not None:
+            return _resized(logits, labels, resize, compute)
         tile = loss_tile(logits, noisy=False)
         shape, (z, p) = strides_over_pixels(logits, labels, rank=len(size))
         return Launch(
@@ -75,13 +75,13 @@ def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     return labels
 
 
-def _resized(logits: Tensor, labels: Tensor, how: Resize, compute: tl.dtype) -> Launch:
-    tile = tiles.between_tile(logits.shape[1], how, 1, not hardware.interpreted())
+def _resized(logits: Tensor, labels: Tensor, resize: Resize, compute: tl.dtype) -> Launch:
+    tile = tiles.between_tile(logits.shape[1], resize, 1, not hardware.interpreted())
     _, (z, p) = strides_over_pixels(logits, labels, rank=2, merge=False)
     return Launch(
-        predict_resized_kernel, programs_between(how, len(logits), tile.LANES, tile.ROWS), logits.device,
-        Layout(prediction=p, logits=z), compiled_in(how), L=logits.shape[1], COMPUTE=compute,
-        INDEX=index_dtype((logits, labels), tile.CLASSES + tile.LANES, how), **tile._asdict(),
+        predict_resized_kernel, programs_between(resize, len(logits), tile.LANES, tile.ROWS), logits.device,
+        Layout(prediction=p, logits=z), compiled_in(resize), L=logits.shape[1], COMPUTE=compute,
+        INDEX=index_dtype((logits, labels), tile.CLASSES + tile.LANES, resize), **tile._asdict(),
     )  # fmt: skip
 
 

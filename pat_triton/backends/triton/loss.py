@@ -36,8 +36,9 @@ from .pixel import (
     loss_and_grad_terms,
     of_label,
     uniform_scale,
+    weight_of,
 )
-from .views import pixels_at, read, tile
+from .views import pixels_at, pixels_or_none, read, tile
 
 
 @triton.jit(do_not_specialize=["room", "first_weights"])
@@ -58,12 +59,10 @@ def loss_kernel(
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
     b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX, EVEN)
     y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
-    # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
-    w = tl.load(tables.pointer + (first_weights + b) * L + y, mask=is_class, other=float("nan")).to(COMPUTE)
-    if pixel_weight is not None:
-        w *= tl.load(pixels_at(pixel_weight, strides.pixel_weight, shape, b, pixel), mask=inside, other=0.0).to(COMPUTE)
-    if grad_output is not None:
-        w *= tl.load(pixels_at(grad_output, strides.grad_output, shape, b, pixel), mask=inside, other=0.0)
+    weights = tables.pointer + (first_weights + b) * L
+    each = pixels_or_none(pixel_weight, strides.pixel_weight, shape, b, pixel)
+    factor = pixels_or_none(grad_output, strides.grad_output, shape, b, pixel)
+    w = weight_of(weights, y, is_class, each, factor, inside, COMPUTE)
     row = in_order(CLASSES, DISTRIBUTION)
     own_row = compared(y, ignored)[None, :] - row.to(tl.float32)[:, None]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...adjustment import ROWS
 from ...curves import TRITON_FNS, Curve
 from ...inputs import ClassSums, Ignored, LossInputs, compute_dtype, label_dtype
-from ...resize import Resize, resize
+from ...resize import Resize, bilinear
 from . import curves, hardware, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
@@ -79,8 +79,8 @@ class Pass:
         self.differentiate = gradient or not forward
         self.mapped = forward and (sums or not reduce)
         self.label_dtype = label_dtype(L)
-        how = resize(logits.shape[2:], target.shape[1:], inputs.align_corners)
-        self.tiling = tiling(logits, target, how, noisy=inputs.noise is not None, wide=compute == torch.float64)
+        resize = bilinear(logits.shape[2:], target.shape[1:], inputs.align_corners)
+        self.tiling = tiling(logits, target, resize, noisy=inputs.noise is not None, wide=compute == torch.float64)
         self.programs = self.tiling.programs if self.reduce else 0
         self.room: int | None = None
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
@@ -141,28 +141,30 @@ class Tiling(NamedTuple):
     the loss kernel, after which ``upsample`` makes their gradient alone. programs: that leave a partial sum of the
     loss; each: of a launch of the upsample kernel."""
 
-    how: Resize | None
+    resize: Resize | None
     loss: tiles.Tile | tiles.BetweenTile | None
     upsample: tiles.UpsampleTile | None
     each: int
     programs: int
 
 
-def tiling(logits: Tensor, target: Tensor, how: Resize | None, *, noisy: bool, wide: bool) -> Tiling:
+def tiling(logits: Tensor, target: Tensor, resize: Resize | None, *, noisy: bool, wide: bool) -> Tiling:
     L, upsample, each = logits.shape[1], None, 0
-    if how is not None:
+    if resize is not None:
         upsample = tiles.upsample_tile(
-            L, how.columns, noisy, wide, not hardware.interpreted(), hardware.has_ptx(logits.device)
+            L, resize.columns, noisy, wide, not hardware.interpreted(), hardware.has_ptx(logits.device)
         )
+        rows, columns = resize
         each = len(logits) * triton.cdiv(L, upsample.CLASSES)
-        each *= triton.cdiv(how.rows.source, upsample.BANDS) * triton.cdiv(how.columns.source, upsample.CELLS - 1)
+        each *= triton.cdiv(rows.source, upsample.SOURCE_ROWS) * triton.cdiv(columns.source, upsample.INTERVALS - 1)
         if upsample.CLASSES >= L:
-            return Tiling(how, None, upsample, each, each * triton.cdiv(how.columns.crowd, upsample.CROWD))
-        between = tiles.between_tile(L, how, 4, not hardware.interpreted())
-        count = programs_between(how, len(logits), between.LANES, between.ROWS)
-        return Tiling(how, between, upsample, each, count)
+            launches = triton.cdiv(columns.outputs_per_interval, upsample.OUTPUTS)
+            return Tiling(resize, None, upsample, each, each * launches)
+        between = tiles.between_tile(L, resize, 4, not hardware.interpreted())
+        count = programs_between(resize, len(logits), between.LANES, between.ROWS)
+        return Tiling(resize, between, upsample, each, count)
     loss = loss_tile(logits, noisy)
-    return Tiling(how, loss, upsample, each, programs(target, loss.PIXELS))
+    return Tiling(resize, loss, upsample, each, programs(target, loss.PIXELS))
 
 
 class StrideSources(NamedTuple):
@@ -193,7 +195,7 @@ class Kernels(NamedTuple):
 
 def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -> Kernels:
     """room: the element of the partial sums' memory from which on they are left there."""
-    device, how, wide = t.logits.device, cut.how, compute_dtype(t.logits) == torch.float64
+    device, resize, wide = t.logits.device, cut.resize, compute_dtype(t.logits) == torch.float64
     rows = {name: None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS}
     uniform = rows.pop("scale") if inputs.uniform_scale else None
     held = TableRows(uniform, rows.pop("scale", None), **rows)
@@ -207,22 +209,22 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         "PTX": hardware.has_ptx(device),
     }
     loss, upsample = None, []
-    if how is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
+    if resize is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
         layout, tile = _resized_layout(t, cut.loss is None, cut.loss is not None), cut.upsample
         upsample = [
             Launch(
-                upsample_kernel, cut.each, device, layout, held, compiled_in(how), part, room + part * cut.each, *fixed,
-                **constants, INDEX=index_dtype(t, tile.CLASSES, how), ADDED=part > 0,
+                upsample_kernel, cut.each, device, layout, held, compiled_in(resize), part,
+                room + part * cut.each, *fixed, **constants, INDEX=index_dtype(t, tile.CLASSES, resize), ADDED=part > 0,
                 **{name: number for name, number in tile._asdict().items() if number is not None},
             )
-            for part in range(triton.cdiv(how.columns.crowd, tile.CROWD))
+            for part in range(triton.cdiv(resize.columns.outputs_per_interval, tile.OUTPUTS))
         ]  # fmt: skip
     if isinstance(cut.loss, tiles.BetweenTile):
-        assert how is not None
+        assert resize is not None
         loss = Launch(
             resized_loss_kernel, cut.programs, device, _resized_layout(t, outputs=True, saved=True), held,
-            compiled_in(how), room, *fixed, **constants,
-            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.LANES * cut.loss.ROWS, how), **cut.loss._asdict(),
+            compiled_in(resize), room, *fixed, **constants,
+            INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.LANES * cut.loss.ROWS, resize), **cut.loss._asdict(),
         )  # fmt: skip
     elif cut.loss is not None:
         shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)

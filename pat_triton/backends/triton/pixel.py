@@ -57,6 +57,21 @@ def label(at, inside, ignored_labels, L: tl.constexpr):
 
 
 @triton.jit
+def weight_of(weights, y, is_class, pixel_weight, grad_output, inside, COMPUTE: tl.constexpr):
+    """What multiplies a pixel's term, [PIXELS]: the weight of its label, of the image's ``weights``; and what the
+    pointers ``pixel_weight`` and ``grad_output`` have for it, where they are given.
+
+    A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
+    """
+    w = tl.load(weights + y, mask=is_class, other=float("nan")).to(COMPUTE)
+    if pixel_weight is not None:
+        w *= tl.load(pixel_weight, mask=inside, other=0.0).to(COMPUTE)
+    if grad_output is not None:
+        w *= tl.load(grad_output, mask=inside, other=0.0)
+    return w
+
+
+@triton.jit
 def in_order(CLASSES: tl.constexpr, DISTRIBUTION: tl.constexpr):
     """The classes of the rows of a block, counted from its first.
 

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from .pixel import ArgMax, argmax, argmax_init, argmax_update, label
-from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
+from .resize import begin, bilinear_coords, lerp, lerp_weight, next_block, read_between, rows_between
 from .views import pixel_at, pixels_at, read, tile
 
 
@@ -34,16 +34,16 @@ def predict_resized_kernel(
     interpolated along the row once."""
     b, i, y, x = rows_between(resize, LANES, ROWS, INDEX)
     row = tl.arange(0, CLASSES)
-    spot = place_between(logits + b * strides.logits.image, strides.logits, resize, i, x, row, COMPUTE, INDEX)
+    coords = bilinear_coords(logits + b * strides.logits.image, strides.logits, resize, i, x, row, COMPUTE, INDEX)
     best = ()
     for _ in tl.static_range(ROWS):
         best += (argmax_init(CLASSES, LANES, COMPUTE),)
     for first in range(0, L, CLASSES):
-        north, south = read_between(spot, first + row, L, COMPUTE)
-        spot = next_block(spot, strides.logits.label * CLASSES)
+        north, south = read_between(coords, first + row, L, COMPUTE)
+        coords = next_block(coords, strides.logits.label * CLASSES)
         updated = ()
         for k in tl.static_range(ROWS):
-            z = lerp(north, south, share(resize.rows, i, y + k, COMPUTE))
+            z = lerp(north, south, lerp_weight(resize.rows, i, y + k, COMPUTE))
             updated += (argmax_update(ArgMax(best[k][0], best[k][1]), z, first + row),)
         best = updated
     for k in tl.static_range(ROWS):
@@ -72,13 +72,13 @@ def confusion_kernel(
     b, pixel, inside = tile(shape, PIXELS)
     y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
     predicted = tl.load(pixels_at(prediction, strides.prediction, shape, b, pixel), mask=inside, other=0).to(tl.int32)
-    cell = tl.where(is_class, y, tl.where(ignored, L, L + 1)) * L + predicted
+    bin = tl.where(is_class, y, tl.where(ignored, L, L + 1)) * L + predicted
     if BINS is None:
-        tl.atomic_add(counts + cell, tl.full([PIXELS], 1, tl.int64), mask=inside)
+        tl.atomic_add(counts + bin, tl.full([PIXELS], 1, tl.int64), mask=inside)
     else:
         # Outside pixels count as ignored, predicted 0.
         bins = tl.arange(0, BINS)
-        sizes = tl.histogram(cell, BINS)
+        sizes = tl.histogram(bin, BINS)
         tl.atomic_add(counts + bins, sizes.to(tl.int64), mask=(bins < (L + 2) * L) & (sizes > 0))
 
 

@@ -32,9 +32,10 @@ from .pixel import (
     loss_and_grad_terms,
     of_label,
     uniform_scale,
+    weight_of,
 )
-from .resize import begin, lerp, next_block, place_between, read_between, rows_between, share
-from .views import pixel_at
+from .resize import begin, bilinear_coords, lerp, lerp_weight, next_block, read_between, rows_between
+from .views import pixel_at, pixel_or_none
 
 
 class Column(NamedTuple):
@@ -64,18 +65,18 @@ def resized_loss_kernel(
     end = begin(resize.rows, i + 1)
 
     row = in_order(CLASSES, DISTRIBUTION)
-    spot = place_between(logits + b * strides.logits.image, strides.logits, resize, i, x, row, COMPUTE, INDEX)
+    coords = bilinear_coords(logits + b * strides.logits.image, strides.logits, resize, i, x, row, COMPUTE, INDEX)
     labels, columns = (), ()
     for k in tl.static_range(ROWS):
         inside = x < tl.where(y0 + k < end, resize.columns.size, 0)
         labels += (label(pixel_at(target, strides.target, b, y0 + k, x), inside, ignored_labels, L),)
         columns += (empty(CLASSES, LANES, COMPUTE),)
     for first in range(0, L, CLASSES):
-        north, south = read_between(spot, first + row, L, COMPUTE)
-        spot = next_block(spot, strides.logits.label * CLASSES)
+        north, south = read_between(coords, first + row, L, COMPUTE)
+        coords = next_block(coords, strides.logits.label * CLASSES)
         updated = ()
         for k in tl.static_range(ROWS):
-            z = lerp(north, south, share(resize.rows, i, y0 + k, COMPUTE))
+            z = lerp(north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE))
             a = adjust(
                 z, first + row, tables, scale, noise, b, (y0 + k) * resize.columns.size + x, first,
                 L, DISTRIBUTION, CLASSES,
@@ -90,12 +91,9 @@ def resized_loss_kernel(
         y = y0 + k
         inside = x < tl.where(y < end, resize.columns.size, 0)
         own, is_class, ignored = labels[k]  # type: ignore[var-annotated]
-        # A label that is neither a class nor ignored weighs NaN: seen in the loss, never indexed.
-        w = tl.load(weights + b * L + own, mask=is_class, other=float("nan")).to(COMPUTE)
-        if pixel_weight is not None:
-            w *= tl.load(pixel_at(pixel_weight, strides.pixel_weight, b, y, x), mask=inside, other=0.0).to(COMPUTE)
-        if grad_output is not None:
-            w *= tl.load(pixel_at(grad_output, strides.grad_output, b, y, x), mask=inside, other=0.0)
+        each = pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x)
+        factor = pixel_or_none(grad_output, strides.grad_output, b, y, x)
+        w = weight_of(weights + b * L, own, is_class, each, factor, inside, COMPUTE)
         column = named(columns[k])
         label_a = less_margin(of_label(column.label_a, ignored), own, is_class, tables, L)
         top = tl.maximum(column.top, label_a)

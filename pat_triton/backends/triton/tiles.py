@@ -42,13 +42,13 @@ def loss_tile(L: int, noisy: bool, flat: bool, wide: bool, warp: int) -> Tile:
 
 
 class UpsampleTile(NamedTuple):
-    """Lanes are CELLS x CROWD; see ``upsample``. ROWS: classes of a block of the column. maxnreg: registers that a
-    thread has at most, None for as many as it likes."""
+    """Lanes are INTERVALS x OUTPUTS; see ``upsample``. ROWS: classes of a block of the column. maxnreg:
+    registers that a thread has at most, None for as many as it likes."""
 
     CLASSES: int
-    CELLS: int
-    CROWD: int
-    BANDS: int
+    INTERVALS: int
+    OUTPUTS: int
+    SOURCE_ROWS: int
     num_warps: int
     ROWS: int = 4
     maxnreg: int | None = None
@@ -63,19 +63,20 @@ def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, 
     """The tile of the upsample kernel, which holds whole columns where CLASSES >= L; ``columns`` is their axis.
 
     A lane a thread, with five numbers a class in its registers: logits and gradient of the nodes above and below, and
-    the output's own. Longer columns come in parts. A cell of more than CROWD outputs takes several launches.
+    the output's own. Longer columns come in parts. An interval of more outputs than lanes takes several
+    launches.
 
     by_row: a block has one class, or with noise the four that one Philox call serves, whose numbers are constants; the
     interpreter, which takes as long for a block as for a row, has the column in one. capped: where it can be said how
     many registers a thread has, 128 for few classes (not of fp64, whose times nobody has fitted), so that 16 warps are
-    resident: 28 accesses to what is spilled at 19 classes, 64 with noise, most of them once a row of cells, and 492 to
-    428 us by the calibrated model. The most are 48, in parts of 150 classes with margins (303 to 222 us), and 90, in
+    resident: 28 accesses to what is spilled at 19 classes, 64 with noise, most of them once a row of intervals, and 492
+    to 428 us by the calibrated model. The most are 48, in parts of 150 classes with margins (303 to 222 us), and 90, in
     the backward with noise (66 to 55 us): predicted, too. Measured on an H200 is the kernel before this one: with 76
     it went from 776 to 551 us.
     """
     lanes = 128
-    crowd = min(triton.next_power_of_2(columns.crowd), lanes // 2)
-    cells = min(lanes // crowd, triton.next_power_of_2(columns.source + 1))
+    outputs = min(triton.next_power_of_2(columns.outputs_per_interval), lanes // 2)
+    intervals = min(lanes // outputs, triton.next_power_of_2(columns.source + 1))
     part = (NOISY_PART if noisy else PART) >> wide
     whole = WHOLE >> wide
     classes = L if whole >= L else triton.cdiv(L, triton.cdiv(L, part))
@@ -83,7 +84,7 @@ def upsample_tile(L: int, columns: Axis, noisy: bool, wide: bool, by_row: bool, 
     classes = triton.cdiv(classes, each) * each
     rows = each if by_row else max(each, triton.next_power_of_2(classes))
     cap = 128 if capped and not wide and classes <= FEW else None
-    return UpsampleTile(classes, cells, crowd, BANDS=16, num_warps=4, ROWS=rows, maxnreg=cap)
+    return UpsampleTile(classes, intervals, outputs, SOURCE_ROWS=16, num_warps=4, ROWS=rows, maxnreg=cap)
 
 
 class BetweenTile(NamedTuple):
@@ -95,10 +96,10 @@ class BetweenTile(NamedTuple):
     num_warps: int
 
 
-def between_tile(L: int, how: Resize, classes: int, few: bool) -> BetweenTile:
+def between_tile(L: int, resize: Resize, classes: int, few: bool) -> BetweenTile:
     """For kernels that only read resized logits, a lane a thread. few: so many classes at a time; the interpreter has
     more, which takes as long for a block as for a row."""
-    rows = min(4, triton.next_power_of_2(how.rows.crowd))
+    rows = min(4, triton.next_power_of_2(resize.rows.outputs_per_interval))
     return BetweenTile(classes if few else max(4, min(triton.next_power_of_2(L), 64)), 64, rows, num_warps=2)
 
 

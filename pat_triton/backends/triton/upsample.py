@@ -1,21 +1,21 @@
 """Loss and gradient of logits that are resized to their target: one program a block of source nodes.
 
-Between two neighbouring nodes of a column lies a cell; a lane is one output column of one cell. The
+BilinearCoords two neighbouring nodes of a column lies an interval; a lane is one output column of one interval. The
 program walks down the output rows with the two node rows above and below, already interpolated along
 the row, in registers: an output's logit is two multiplications and an addition away, each softmax is
 computed once, and its gradient goes to the two node rows in registers, of the label's class as much as makes its sum
 over the classes 0. When a node row is done its lanes are added up to nodes and stored: no atomics, no partial sums in
 memory. The column is a tuple of blocks of ROWS classes, so that what lies past its end costs nothing.
 
-A program finishes BANDS x (CELLS - 1) nodes and walks one more row and column of cells, which the
-neighbours walk too: (1 + 1 / BANDS) (1 + 1 / (CELLS - 1)) of the outputs are computed.
+A program finishes SOURCE_ROWS x (INTERVALS - 1) nodes and walks one more row and column of intervals, which the
+neighbours walk too: (1 + 1 / SOURCE_ROWS) (1 + 1 / (INTERVALS - 1)) of the outputs are computed.
 
-Bytes: (1 + 2 / BANDS) (1 + 2 / (CELLS - 1)) source, the labels of what is computed, each gradient node
+Bytes: (1 + 2 / SOURCE_ROWS) (1 + 2 / (INTERVALS - 1)) source, the labels of what is computed, each gradient node
 once; nothing of L x outputs. At L = 19 and ratio 4 a thread executes 28 instructions for each output and class (sm_90),
 of which 14 are the output's: 3 of its logit and the maximum, 3 of its exponential and their sum, 5 that tell the label
 from the others, 2 of the gradient, times 1.1 for what the neighbours compute, too.
 
-Where a cell has more outputs than CROWD, launch ``part`` k takes the k-th CROWD of each and, from the second
+Where an interval has more outputs than OUTPUTS, launch ``part`` k takes the k-th OUTPUTS of each and, from the second
 on, is ADDED to the gradient of those before.
 
 Columns that do not fit in registers come with their ``saved`` computed (by ``resized_loss``), and each program
@@ -46,9 +46,10 @@ from .pixel import (
     loss_and_grad_terms,
     of_label,
     uniform_scale,
+    weight_of,
 )
-from .resize import begin, lerp, node, share
-from .views import load_flat, pixel_at
+from .resize import begin, lerp, lerp_weight, node
+from .views import load_flat, pixel_at, pixel_or_none
 
 
 class Outputs(NamedTuple):
@@ -64,14 +65,14 @@ class Outputs(NamedTuple):
 
 class Lanes(NamedTuple):
     """The program's output columns, [LANES]. inside: whether there is such a column; counted: and it is this program's
-    to count. west, east: where the nodes beside it begin in a row of nodes; share: of the east one."""
+    to count. west, east: where the nodes beside it begin in a row of nodes; lerp_weight: of the east one."""
 
     x: Any
     inside: Any
     counted: Any
     west: Any
     east: Any
-    share: Any
+    lerp_weight: Any
 
 
 class Softmax(NamedTuple):
@@ -90,14 +91,19 @@ def upsample_kernel(
     seed, offset, strides, held, resize, part, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, ADDED: tl.constexpr,
-    CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, BANDS: tl.constexpr, ROWS: tl.constexpr,
+    CLASSES: tl.constexpr, INTERVALS: tl.constexpr, OUTPUTS: tl.constexpr, SOURCE_ROWS: tl.constexpr,
+    ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Arguments as of ``loss_kernel``; ``part``: which CROWD of each cell's outputs."""
+    """Arguments as of ``loss_kernel``; ``part``: which OUTPUTS of each interval's outputs."""
     rows, columns = resize.rows, resize.columns
-    across, down, blocks = tl.cdiv(columns.source, CELLS - 1), tl.cdiv(rows.source, BANDS), tl.cdiv(L, CLASSES)
+    across, down, blocks = (
+        tl.cdiv(columns.source, INTERVALS - 1),
+        tl.cdiv(rows.source, SOURCE_ROWS),
+        tl.cdiv(L, CLASSES),
+    )
     program = tl.program_id(0)
-    j0 = (program // blocks % across).to(INDEX) * (CELLS - 1)
-    i0 = (program // (blocks * across) % down).to(INDEX) * BANDS
+    j0 = (program // blocks % across).to(INDEX) * (INTERVALS - 1)
+    i0 = (program // (blocks * across) % down).to(INDEX) * SOURCE_ROWS
     b = (program // (blocks * across * down)).to(tl.int64)
     first = 0 if CLASSES >= L else program % blocks * CLASSES
     N: tl.constexpr = ((L if CLASSES >= L else CLASSES) + ROWS - 1) // ROWS
@@ -110,23 +116,23 @@ def upsample_kernel(
         parameters(tables, PARAMETERS, COMPUTE),
     )
     outputs = Outputs(target, pixel_weight, grad_output, loss_map, prediction, saved)
-    lanes = columns_of(columns, strides.logits.d1, j0, part, COMPUTE, INDEX, CELLS, CROWD)
+    lanes = columns_of(columns, strides.logits.d1, j0, part, COMPUTE, INDEX, INTERVALS, OUTPUTS)
     image = logits + b * strides.logits.image
 
     step = strides.logits.label
-    loss = tl.zeros([CELLS * CROWD], COMPUTE)
+    loss = tl.zeros([INTERVALS * OUTPUTS], COMPUTE)
     at = image + node(rows, i0 - 1) * strides.logits.d0
     bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
-    g_bottom = zeros(N, ROWS, CELLS * CROWD, COMPUTE)
+    g_bottom = zeros(N, ROWS, INTERVALS * OUTPUTS, COMPUTE)
     row = begin(rows, i0 - 1)
-    for number in range(i0 - 1, tl.minimum(i0 + BANDS, rows.source)):
+    for number in range(i0 - 1, tl.minimum(i0 + SOURCE_ROWS, rows.source)):
         i = tl.full([], number, INDEX)
         end = begin(rows, i + 1)
         top, g_top = bottom, g_bottom
         at = image + node(rows, i + 1) * strides.logits.d0
         bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
-        g_bottom = zeros(N, ROWS, CELLS * CROWD, COMPUTE)
-        loss, g_top, g_bottom = band(
+        g_bottom = zeros(N, ROWS, INTERVALS * OUTPUTS, COMPUTE)
+        loss, g_top, g_bottom = interval_rows(
             loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
             ignored_labels, L, CURVE, DISTRIBUTION, PTX, COMPUTE, gradient is not None,
         )  # fmt: skip
@@ -135,7 +141,7 @@ def upsample_kernel(
             if i >= i0:
                 store(
                     g_top, gradient, strides.gradient, b, i, j0, first, columns.source, lanes, softmax.tables,
-                    L, ADDED, CLASSES, CELLS, CROWD, DISTRIBUTION,
+                    L, ADDED, CLASSES, INTERVALS, OUTPUTS, DISTRIBUTION,
                 )  # fmt: skip
     if partial is not None:
         tl.store(partial + room + program, tl.sum(loss, 0))
@@ -143,15 +149,24 @@ def upsample_kernel(
 
 @triton.jit
 def columns_of(
-    columns, step, j0, part, COMPUTE: tl.constexpr, INDEX: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr
+    columns,
+    step,
+    j0,
+    part,
+    COMPUTE: tl.constexpr,
+    INDEX: tl.constexpr,
+    INTERVALS: tl.constexpr,
+    OUTPUTS: tl.constexpr,
 ):
-    """The ``part``-th CROWD outputs of each of the cells from the one on the left of node j0 on."""
-    lane = tl.arange(0, CELLS * CROWD)
-    cell = j0 - 1 + lane // CROWD
-    x = begin(columns, cell) + part * CROWD + lane % CROWD
-    inside = x < begin(columns, cell + 1)
-    west, east = (node(columns, cell) * step).to(INDEX), (node(columns, cell + 1) * step).to(INDEX)
-    return Lanes(x, inside, inside & ((cell >= j0) | (cell < 0)), west, east, share(columns, cell, x, COMPUTE))
+    """The ``part``-th OUTPUTS outputs of each of the intervals from the one on the left of node j0 on."""
+    lane = tl.arange(0, INTERVALS * OUTPUTS)
+    interval = j0 - 1 + lane // OUTPUTS
+    x = begin(columns, interval) + part * OUTPUTS + lane % OUTPUTS
+    inside = x < begin(columns, interval + 1)
+    west, east = (node(columns, interval) * step).to(INDEX), (node(columns, interval + 1) * step).to(INDEX)
+    return Lanes(
+        x, inside, inside & ((interval >= j0) | (interval < 0)), west, east, lerp_weight(columns, interval, x, COMPUTE)
+    )
 
 
 @triton.jit
@@ -170,12 +185,12 @@ def node_row(
         column = classes.to(tl.int64)[:, None] * step
         west = load_flat((row + lanes.west)[None, :] + column, known)
         east = load_flat((row + lanes.east)[None, :] + column, known)
-        made += (lerp(west.to(COMPUTE), east.to(COMPUTE), lanes.share[None, :]),)
+        made += (lerp(west.to(COMPUTE), east.to(COMPUTE), lanes.lerp_weight[None, :]),)
     return made
 
 
 @triton.jit
-def band(
+def interval_rows(
     loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
     ignored_labels, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, PTX: tl.constexpr,
     COMPUTE: tl.constexpr, GRADIENT: tl.constexpr,
@@ -191,7 +206,7 @@ def band(
     row_of = in_order(ROWS, DISTRIBUTION)
     for number in range(row, end):
         y = tl.full([], number, x.dtype)
-        fy = share(rows, i, y, COMPUTE)
+        fy = lerp_weight(rows, i, y, COMPUTE)
         at = pixel_at(outputs.target, strides.target, b, y, x)
         own, is_class, ignored = label(at, inside, ignored_labels, L)
         own_row = compared(own, ignored)[None, :] - (first + row_of).to(tl.float32)[:, None]
@@ -213,13 +228,9 @@ def band(
                 a = tl.where(other, a, -float("inf"))
             column += (a,)
         if outputs.saved is None:
-            w = tl.load(softmax.weights + own, mask=is_class, other=float("nan")).to(COMPUTE)
-            if outputs.pixel_weight is not None:
-                at = pixel_at(outputs.pixel_weight, strides.pixel_weight, b, y, x)
-                w *= tl.load(at, mask=inside, other=0.0).to(COMPUTE)
-            if outputs.grad_output is not None:
-                at = pixel_at(outputs.grad_output, strides.grad_output, b, y, x)
-                w *= tl.load(at, mask=inside, other=0.0)
+            each = pixel_or_none(outputs.pixel_weight, strides.pixel_weight, b, y, x)
+            factor = pixel_or_none(outputs.grad_output, strides.grad_output, b, y, x)
+            w = weight_of(softmax.weights, own, is_class, each, factor, inside, COMPUTE)
             label_a = less_margin(of_label(label_a, ignored), own, is_class, tables, L)
             highest = tl.full([ROWS, LANES], -float("inf"), COMPUTE)
             for k in tl.static_range(N):
@@ -274,7 +285,7 @@ def zeros(N: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, COMPUTE: tl.
 @triton.jit
 def store(
     g, gradient, strides, b, i, j0, first, source, lanes, tables, L: tl.constexpr, ADDED: tl.constexpr,
-    CLASSES: tl.constexpr, CELLS: tl.constexpr, CROWD: tl.constexpr, DISTRIBUTION: tl.constexpr,
+    CLASSES: tl.constexpr, INTERVALS: tl.constexpr, OUTPUTS: tl.constexpr, DISTRIBUTION: tl.constexpr,
 ):  # fmt: skip
     """The gradient of the row i of nodes, from blocks [ROWS, LANES] of that of the output columns."""
     ROWS: tl.constexpr = g[0].shape[0]
@@ -285,24 +296,24 @@ def store(
     sums = stacked(g, N)
     if tables.scale is not None:
         sums *= entries(tables, tables.scale, classes, 1.0, L, sums.dtype)
-    sums = nodes(sums, lanes.share, CELLS, CROWD)
-    j = j0 + tl.arange(0, CELLS)
+    sums = nodes(sums, lanes.lerp_weight, INTERVALS, OUTPUTS)
+    j = j0 + tl.arange(0, INTERVALS)
     at = pixel_at(gradient, strides, b, i, j)[None, :] + classes.to(tl.int64)[:, None] * strides.label
     known = (classes < first + CLASSES) & (classes < L)
-    finished = known[:, None] & ((j < j0 + CELLS - 1) & (j < source))[None, :]
+    finished = known[:, None] & ((j < j0 + INTERVALS - 1) & (j < source))[None, :]
     if ADDED:
         sums += tl.load(at, mask=finished, other=0.0)
     tl.store(at, sums, mask=finished)
 
 
 @triton.jit
-def nodes(g, fx, CELLS: tl.constexpr, CROWD: tl.constexpr):
-    """Lanes added up to the node on the right of each cell, from it and from the next: [CLASSES, CELLS]."""
+def nodes(g, fx, INTERVALS: tl.constexpr, OUTPUTS: tl.constexpr):
+    """Lanes added up to the node on the right of each interval, from it and from the next: [CLASSES, INTERVALS]."""
     CLASSES: tl.constexpr = g.shape[0]
-    east = tl.sum(tl.reshape(g * fx[None, :], [CLASSES, CELLS, CROWD]), 2)
-    west = tl.sum(tl.reshape(g * (1 - fx)[None, :], [CLASSES, CELLS, CROWD]), 2)
-    following = tl.minimum(tl.arange(0, CELLS) + 1, CELLS - 1)
-    return east + tl.gather(west, tl.broadcast_to(following[None, :], [CLASSES, CELLS]), 1)
+    east = tl.sum(tl.reshape(g * fx[None, :], [CLASSES, INTERVALS, OUTPUTS]), 2)
+    west = tl.sum(tl.reshape(g * (1 - fx)[None, :], [CLASSES, INTERVALS, OUTPUTS]), 2)
+    following = tl.minimum(tl.arange(0, INTERVALS) + 1, INTERVALS - 1)
+    return east + tl.gather(west, tl.broadcast_to(following[None, :], [CLASSES, INTERVALS]), 1)
 
 
 @triton.jit

@@ -50,16 +50,16 @@ def strides_over_pixels(
 LIMIT = 1 << 31
 
 
-def index_dtype(tensors: Iterable[Tensor | None], past: int, how: Resize | None = None) -> tl.dtype:
+def index_dtype(tensors: Iterable[Tensor | None], past: int, resize: Resize | None = None) -> tl.dtype:
     """Of the numbers of pixels, and of offsets inside an image of any of the tensors, (B, [L,] *spatial).
 
-    past: so many classes or pixels after the last may be named, though not read. how: what the numbers of a resize
+    past: so many classes or pixels after the last may be named, though not read. resize: what the numbers of a resize
     come to is less than four times a source length times a size.
     """
     given = [t for t in tensors if t is not None]
     reach = [sum(n * d for n, d in zip(t.shape[1:], t.stride()[1:], strict=True)) + past * t.stride(1) for t in given]
     reach += [math.prod(t.shape[2:]) + past for t in given]
-    reach += [4 * (axis.source + 2) * (axis.size + 2) for axis in how or ()]
+    reach += [4 * (axis.source + 2) * (axis.size + 2) for axis in resize or ()]
     return tl.int32 if max(reach) < LIMIT else tl.int64
 
 
@@ -75,6 +75,23 @@ def pixels_at(pointer, strides, shape, b, pixel):
 def pixel_at(pointer, strides, b, row, column):
     """Pointers to pixels of image b, whose offsets have the dtype of ``column``."""
     return pointer + b * strides.image + (row * strides.d0 + column * strides.d1)
+
+
+@triton.jit
+def pixel_or_none(pointer, strides, b, row, column):
+    """The same of what a call may do without."""
+    if pointer is None:
+        return None
+    else:
+        return pixel_at(pointer, strides, b, row, column)
+
+
+@triton.jit
+def pixels_or_none(pointer, strides, shape, b, pixel):
+    if pointer is None:
+        return None
+    else:
+        return pixels_at(pointer, strides, shape, b, pixel)
 
 
 @triton.jit
