@@ -46,7 +46,7 @@ class Taps:
         turn = torch.arange(min(axis.outputs_per_interval, stop - start), device=device)[:, None]
         output, end = begin[:-1] + turn, begin[1:]
         there = output < end
-        # Where there is no k-th output of the interval its last stands in: weight 0 times another interval's nan is nan.
+        # Where an interval has no k-th output its last stands in: weight 0 times another interval's nan would be nan.
         output = torch.minimum(output, end - 1).clamp_(min=0)
         second = share[output]
         weights = torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)
