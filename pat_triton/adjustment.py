@@ -27,7 +27,8 @@ class Noise(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """What an adjustment gives: (L,) tables, None where it changes nothing."""
+    """What an adjustment gives: (L,) tables, None where it changes nothing. noise: what is drawn for every image, class
+    and pixel; variation: what it is multiplied by."""
 
     scale: Tensor | None = None
     offset: Tensor | None = None
@@ -62,7 +63,7 @@ class AdjustmentNumbers(NamedTuple):
     def and_then(self, other: "AdjustmentNumbers") -> "AdjustmentNumbers":
         """Scales multiply, offsets and margins add, one variation at most."""
         if self.variation and other.variation:
-            raise ValueError("adjustment: expected at most one variation, got two")
+            raise ValueError("adjustment: expected at most one that adds noise, such as Variation, got two")
         return AdjustmentNumbers(
             _join(float.__mul__, self.scale, other.scale),
             _join(float.__add__, self.offset, other.offset),
@@ -203,8 +204,10 @@ def combine(adjustments: tuple[Adjustment, ...], counts: Tensor, counted: Tensor
     total = Tables()
     for adjustment in adjustments:
         new = adjustment(counts, counted) if isinstance(adjustment, Described) else adjustment(counts)
+        if not isinstance(new, Tables):
+            raise TypeError(f"adjustment: {adjustment!r} returned {new!r}, expected pat_triton.adjustment.Tables")
         if total.noise is not None and new.noise is not None:
-            raise ValueError("adjustment: expected at most one variation, got two")
+            raise ValueError("adjustment: expected at most one that adds noise, such as Variation, got two")
         total = Tables(
             scale=_join(torch.mul, total.scale, new.scale),
             offset=_join(torch.add, total.offset, new.offset),

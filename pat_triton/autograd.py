@@ -87,8 +87,8 @@ def _scaled(ctx: Any, factor: Tensor) -> Sequence[Tensor | None]:
     plan, gradients = ctx.plan, ctx.gradients
     if gradients is None:
         raise RuntimeError(
-            "Trying to backward through the graph a second time, but the gradient was handed on the first time. "
-            "Specify retain_graph=True where backward is called before"
+            "Trying to backward through the graph of a pat_triton loss a second time, but its gradient is not kept. "
+            "Pass retain_graph=True to the first backward"
         )
     # Only the last backward through a graph may write to what it kept, and none in a graph that is traced.
     if plan.traced or private.is_batched(factor) or private.keeps_graph():

@@ -75,7 +75,7 @@ def refuse_transforms(heads: Sequence[Any]) -> None:
     if private.in_transform():
         raise RuntimeError(
             "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
-            "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True"
+            "loss.backward() or torch.autograd.grad, and for single images use reduction='none' or return_stats=True"
         )
     if private.in_forward_mode():
         tensors = (head for head in heads if isinstance(head, Tensor))
@@ -115,8 +115,8 @@ def traced_call(
             other += [name, str(options[name])]
     if by_torch and other:
         raise RuntimeError(
-            f"torch.compile: {other[0]}={other[1]} for one call of a loss with parts of your own or a process_group; "
-            f"assign criterion.{other[0]}"
+            f"{other[0]}: got {other[1]} for one call of a loss with parts of your own or a process_group, which "
+            f"torch.compile does not take; assign criterion.{other[0]} before"
         )
     numbers, there = c.numbers, c.numbers_there
     if there is not None and there.device == heads[0].device and c.backend != "torch":

@@ -46,18 +46,18 @@ def class_counts(
             (image, labels, ...), or of dicts with one of the keys ``labels``, ``label``, ``mask``, ``masks``,
             ``target``, ``segmentation``, ``gt_sem_seg``, ``semantic``. Labels are whole numbers in a tensor, an array
             or a picture, one for each pixel, of any shape.
-        num_classes: L; a label that is neither one of them nor ignored is a ValueError.
+        num_classes: the number of classes L. A label that is neither one of them nor ignored is a ValueError.
         ignore_index: label of pixels that are not counted, or several; the default of 255 must be no class.
         cache: a JSON file that the counts are read from, if it is there, and else written to. It knows the
             arguments, but not the data: remove it when they change.
-        labels: takes the labels out of an item of any other kind.
+        labels: a function that takes the labels out of an item, for items of any other kind.
         progress: show a bar, where tqdm or rich is installed.
 
     Raises:
         TypeError, ValueError: naming the argument, what came and what was expected.
 
     Warns:
-        UserWarning: where, of several classes, the data have one, and all other pixels are ignored.
+        UserWarning: where one class alone has pixels, although there are several, and all other pixels are ignored.
     """
     if checks.index("num_classes", num_classes) < 1:
         raise ValueError(f"num_classes: expected 1 or more, got {num_classes}")
@@ -79,7 +79,7 @@ def class_counts(
         counts += found[0, :-1]
         pixels += y.numel()
     if not counts.any():
-        why = f"all {pixels} are ignored" if pixels else "the data are empty"
+        why = f"all {pixels} pixels have ignore_index={checks.as_written(ignored)}" if pixels else "the data are empty"
         raise ValueError(f"data: found no pixel of the {num_classes} classes, expected some; {why}")
     _warn_of_one_class(counts, pixels, ignored)
     if file is not None:
@@ -94,12 +94,11 @@ def _warn_of_one_class(counts: Tensor, pixels: int, ignored: Ignored) -> None:
     expected = len(counts) - len({label for label in ignored if 0 <= label < len(counts)})
     # Pixels of one class, none of which is ignored, may be a part of the data that looks like that.
     if expected > 1 and void and len(present) == 1:
-        shown = ignored[0] if len(ignored) == 1 else tuple(ignored)
         warnings.warn(
-            f"data: of {pixels} pixels {pixels - void} are of class {present[0]} and all others are ignored "
-            f"(ignore_index={shown}), expected pixels of several of the {expected} classes; is the background ignored, "
-            "or do the labels count from another number, or is it a mask of 0 and 255? Then whatever is predicted as "
-            "that class is right",
+            f"data: found {pixels - void} of {pixels} pixels in class {present[0]} and the others ignored "
+            f"(ignore_index={checks.as_written(ignored)}), expected pixels of several of the {expected} classes. A "
+            f"network that predicts class {present[0]} everywhere is then always right. Is the background ignored by "
+            "mistake? Do the labels count from 1? Is it a mask of 0 and 255, where 255 should be 1?",
             stacklevel=3,
         )
 
@@ -136,11 +135,11 @@ def _read(file: Path, num_classes: int, ignored: Ignored) -> Tensor:
         found, held = kept["class_counts"], kept["ignore_index"]
         counts = torch.tensor(found, dtype=torch.int64, device="cpu")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"cache: {file} cannot be read ({error!r}), {expected}; remove it") from error
+        raise ValueError(f"cache: {file} cannot be read ({error!r}), {expected}; remove the file") from error
     if counts.shape != (num_classes,) or held != wanted:
         raise ValueError(
             f"cache: {file} holds counts of {len(found)} classes with ignore_index={held}, {expected}; "
-            "choose another file, or remove it"
+            "choose another file, or remove this one"
         )
     return counts
 

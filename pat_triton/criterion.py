@@ -34,16 +34,16 @@ def _fixed(loss: Any) -> frozenset[str]:
 
 
 class SegmentationLoss(KnownKeywords, nn.Module):
-    """A segmentation loss made of three parts.
+    """A segmentation loss made of three parts. Of a pixel, z_l is the logit of class l, and y is the label:
 
         a_l  = scale_l * (z_l + offset_l - margin_l * [l = y]) + variation     adjustment
         l(u) = -f(p) * u   with p = softmax(a)_y, u = log p                   curve
         loss = sum over images b, pixels j of weights[b, y] * l(u)            weights
 
-    Called as ``criterion(logits, target)``:
+    Called as ``criterion(logits, target)``, with B images, L classes and one to three spatial dimensions:
 
-    - logits: (B, L, *spatial), one to three spatial dimensions, float16, bfloat16, float32 or
-      float64, any strides; 16-bit logits are read as they are, also under autocast.
+    - logits: (B, L, *spatial), float16, bfloat16, float32 or float64, any strides; 16-bit logits are read
+      as they are, also under autocast.
     - target: (B, *spatial) or (B, 1, *spatial), uint8, int16, int32 or int64, any strides.
     - logits (B, L, h, w) of another size than their target (B, H, W) are resized bilinearly on the way,
       as by ``F.interpolate``, in float32 (float64 for float64 logits); no tensor of L channels and
@@ -53,25 +53,26 @@ class SegmentationLoss(KnownKeywords, nn.Module):
       RuntimeError.
 
     Options are attributes of these names, and may be assigned between steps (LDAM's deferred re-weighting: ``weight``).
-    A number is Python's, NumPy's or a tensor without dimensions, is kept as Python's, and gets no gradient.
+    A number may be Python's, NumPy's or a tensor without dimensions. It is kept as Python's, and gets no gradient.
 
     Args:
         curve: a ``Curve`` or the name of one: "cross_entropy", "focal", "exponential", or registered.
         adjustment: an adjustment, or a tuple of them, or ().
         weights: a rule, see ``pat_triton.weights``.
-        ignore_index: label of pixels without loss and gradient, or several, ``(0, 255)``. It may be one of the L
-            classes, which then counts nowhere: not in ``class_counts``, nor in a largest or smallest of classes; its
-            margin and variation are 0, its metrics nan, and it stays in the softmax, as in torch. The default of 255
-            must be no class, or be said.
-        weight: (L,) class weights that multiply the weight table. Only ``CrossEntropyLoss`` divides
-            its mean by their sum over the labelled pixels, as torch does. They get no gradient. Nothing waits for
-            weights on a GPU: there a negative, infinite or missing number makes the loss nan (see ``validate``).
+        ignore_index: label of pixels without loss and gradient, or several, ``(0, 255)``; -1 ignores nothing. It may be
+            one of the L classes, which then counts nowhere: not in ``class_counts``, nor in a largest or smallest of
+            classes; its margin and variation are 0, its metrics nan, and it stays in the softmax, as in torch. Where
+            the default of 255 is one of the classes, an error asks which is meant.
+        weight: (L,) class weights: the loss of a pixel is multiplied by the weight of its label. Only
+            ``CrossEntropyLoss`` divides its mean by the sum of these over the labelled pixels, as torch does. They get
+            no gradient. On a GPU they are not looked at: there a negative, infinite or missing number makes the loss
+            nan (see ``validate``).
         reduction: "none" gives each pixel's term before the last division over the batch, 0 where
             ignored; "sum" their sum; "mean" the sum divided by the rule's normaliser: the labelled
             pixels, or for PAT the B images. A batch without labelled pixels gives 0 and a zero
             gradient (torch gives nan).
-        loss_weight: a factor known in forward, so that the one-pass gradient already carries it:
-            put auxiliary weights and 1 / accumulation steps here.
+        loss_weight: a factor of the whole loss, such as an auxiliary head's weight, or 1 / accumulation steps. It is
+            known in forward, and costs nothing; a factor of the result would cost another pass over the gradient.
         class_counts: (L,) pixels of each class in the data set, whole numbers, kept as an int64
             buffer. None: those of the batch. A class with a count of 0 may occur: class-balanced weights give its
             pixels no loss, and adjustments of the logits take 1 for 0. Where labels are looked at (see ``validate``)
@@ -159,8 +160,8 @@ class SegmentationLoss(KnownKeywords, nn.Module):
                 value = value.to(next((buffer.device for buffer in self.buffers()), value.device))
         elif name in _fixed(type(self)):  # type: ignore[arg-type]
             raise AttributeError(
-                f"{name}: fixed when a {type(self).__name__} is built; build another, or assign one of its parts, "
-                "criterion.curve, .adjustment or .weights"
+                f"{name}: cannot be changed after a {type(self).__name__} is made; make another, or assign one of its "
+                "parts: criterion.curve, criterion.adjustment or criterion.weights"
             )
         super().__setattr__(name, value)
         if name in CHECKS and "parts" in self.__dict__:

@@ -3,8 +3,8 @@
 A curve is a frozen dataclass of its parameters, and is written twice. Called in plain torch on ``u = log p``, ``p`` and
 ``q = 1 - p`` (of the same shape, floating point; ``q`` is exact where ``1 - p`` would cancel) it returns
 ``(value, slope)``: the loss ``-f(p) * u`` and its derivative with respect to ``u``. The Triton function that does the
-same has its name in ``pat_triton.backends.triton.curves``, or is given to ``register`` as its ``twin``. Tests compare
-the two, and the slope with the value.
+same has its name in ``pat_triton.backends.triton.curves``, or is given to ``register`` as ``twin=``. Tests compare the
+two, and the slope with the value.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from .checks import away_from_0, finite, known, non_negative, store
+from .checks import away_from_0, finite, known, non_negative, part, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +55,22 @@ def register(curve: C, twin: Any = None) -> C:
             one the kernels refuse the curve, and only backend="torch" takes it.
 
     Raises:
+        TypeError: for what is no curve, or one without a name.
         ValueError: if the name is that of another class, or has another Triton function.
     """
+    if not isinstance(curve, type) or not issubclass(curve, Curve) or not isinstance(getattr(curve, "name", None), str):
+        raise TypeError(f"curve: expected a subclass of Curve with a name, such as name = 'mine', got {curve!r}")
     if CURVES.get(curve.name, curve) is not curve:
-        raise ValueError(f"curve: the name {curve.name!r} is taken by {CURVES[curve.name].__qualname__}")
+        raise ValueError(
+            f"curve: got {curve.__name__} with the name {curve.name!r}, which another class, "
+            f"{CURVES[curve.name].__name__}, has; give {curve.__name__} a name of its own"
+        )
     CURVES[curve.name] = curve
     if twin is not None:
         if TRITON_FNS.get(curve.name, twin) is not twin:
             raise ValueError(
-                f"curve: {curve.name!r} has another Triton twin already; give the new one a name of its own"
+                f"twin: the curve {curve.name!r} has another Triton function already; give the new curve a name of its "
+                "own"
             )
         TRITON_FNS[curve.name] = twin
     return curve
@@ -75,10 +82,14 @@ def as_curve(curve: Curve | str) -> Curve:
         known_as = CURVES.get(curve.name, type(curve))
         if known_as is not type(curve):  # the kernels and torch.compile go by the name
             name, mine = known_as.__name__, type(curve).__name__
-            raise ValueError(f"curve: {curve.name!r} is the name of {name}; give {mine} its own and register it")
+            raise ValueError(
+                f"curve: got {mine} with the name {curve.name!r}, which another class, {name}, has; give {mine} a name "
+                f"of its own, and register it with pat_triton.register({mine})"
+            )
         return curve
-    if isinstance(curve, type):
-        raise TypeError(f"curve: got the class {curve.__name__}; {curve.__name__}(...) makes one")
+    if not isinstance(curve, str):
+        expected = "a curve such as pat_triton.curves.Focal(2), or the name of one"
+        raise TypeError(f"curve: expected {expected}, got {part('curve', curve, expected, __name__)!r}")
     return CURVES[known("curve", curve, CURVES)]()
 
 

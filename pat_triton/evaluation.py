@@ -31,7 +31,7 @@ def predict(
     """The label map of resized logits: ``F.interpolate(logits.float(), size, mode="bilinear").argmax(1)``.
 
     Args:
-        logits: (B, L, h, w), as for the losses; (B, L, *spatial) where ``size`` is theirs.
+        logits: (B, L, h, w), as for the losses; (B, L, *spatial) where ``size`` is their own.
         size: (H, W) in pixels, or a list of them, one for each image.
         align_corners: as in ``F.interpolate``.
         backend: "triton", "torch" or "auto".
@@ -66,7 +66,7 @@ def confusion_matrix(
     Args:
         logits: (B, L, *spatial), and (B, L, h, w) of another size than the target, as for the losses.
         target: (B, *spatial) or (B, 1, *spatial) labels, as for the losses.
-        num_classes: L.
+        num_classes: L, the number of classes.
         ignore_index: label of the pixels that are left out, or several, as for the losses.
         align_corners, backend: as for ``predict``.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from . import checks, private
 
 KEYS = ("labels", "label", "mask", "masks", "target", "segmentation", "gt_sem_seg", "semantic")
-TAKE = "pass labels=, which takes the labels out of an item"
+TAKE = "pass a function that takes the labels out of an item, such as labels=lambda item: item[{}]"
 COLOURS = (3, 4)  # channels of a picture
 
 
@@ -19,7 +19,7 @@ def items_of(data: Any) -> tuple[Iterable[Any], int | None]:
     if isinstance(data, Mapping):
         raise TypeError(
             f"data: got a {type(data).__name__} with the keys {sorted(map(str, data))}, expected one data set or "
-            "loader; pass one of those in it"
+            "loader; pass one of its values"
         )
     kind = f"the class {data.__name__}" if isinstance(data, type) else type(data).__name__
     if isinstance(data, str | bytes | os.PathLike | type) or getattr(data, "ndim", None) == 0:
@@ -29,7 +29,9 @@ def items_of(data: Any) -> tuple[Iterable[Any], int | None]:
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         # Torch asks no more of a data set, not an IndexError at its end, by which Python would know it.
         return _in_turn(data), len(data)
-    raise TypeError(f"data: expected a data set or a loader, got {kind}, which has no __iter__, or no __len__")
+    raise TypeError(
+        f"data: expected a data set or a loader, got {kind}, which has neither __iter__ nor __len__ and __getitem__"
+    )
 
 
 def _length(data: Any) -> int | None:
@@ -50,14 +52,15 @@ def labels_in(item: Any, number: int) -> tuple[Any, tuple[int, ...] | None]:
         known = [key for key in KEYS if key in item]
         if len(known) != 1:
             raise ValueError(
-                f"data: got items with the keys {sorted(map(str, item))}, expected one of {', '.join(KEYS)}; "
-                f"or {TAKE} (item {number})"
+                f"data: got an item with the keys {sorted(map(str, item))}, expected exactly one of {', '.join(KEYS)}; "
+                f"{TAKE.format(repr((known or list(item) or ['KEY'])[0]))} (item {number})"
             )
         return item[known[0]], _shape_of_one(value for key, value in item.items() if key != known[0])
     if isinstance(item, tuple | list):
         if len(item) < 2:
             raise ValueError(
-                f"data: got items of {len(item)}, expected (image, labels, ...); or {TAKE} (item {number})"
+                f"data: got an item of length {len(item)}, expected (image, labels, ...); {TAKE.format(0)} "
+                f"(item {number})"
             )
         return item[1], _shape_of_one(item[:1])
     return item, None
@@ -73,20 +76,21 @@ def label_map(y: Any, number: int, image: tuple[int, ...] | None, classes: int) 
     """A number for each pixel, (1, n) on the CPU."""
     if not isinstance(y, Tensor) and not hasattr(y, "__array__") and not hasattr(y, "__array_interface__"):
         raise TypeError(
-            f"data: expected labels in a tensor, an array or an image, got {type(y).__name__} in item {number}; {TAKE}"
+            f"data: expected labels in a tensor, an array or an image, got {type(y).__name__} in item {number}; "
+            "pass a function that gives them for an item, labels=function"
         )
     if hasattr(y, "getbands") and len(y.getbands()) > 1:
         raise ValueError(
-            f"data: got a picture of mode {y.mode} in item {number}, expected one of a single channel, the number of "
-            "each pixel's class; is this the image, or a picture of the labels in colours?"
+            f"data: got a picture of mode {y.mode} in item {number}, expected one of a single channel, the class "
+            "index of each pixel; is this the image, or a picture of the labels in colours?"
         )
     t = private.plain(y) if isinstance(y, Tensor) else torch.as_tensor(_array(y), device="cpu")
     checks.tensor("data", t)
     if t.is_meta:
-        raise ValueError(f"data: got a tensor on meta in item {number}, which has no labels")
+        raise ValueError(f"data: got a tensor on the device meta in item {number}, which holds no labels")
     if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
         kind = str(t.dtype).removeprefix("torch.")
-        likely = "write 0 and 1 for False and True" if t.dtype == torch.bool else "is this the image?"
+        likely = "write 0 for False and 1 for True" if t.dtype == torch.bool else "is this the image?"
         raise TypeError(f"data: expected whole numbers as labels, got {kind} in item {number}; {likely}")
     t = t.detach().cpu()
     _refuse_channels(t, number, image, classes, from_reader=not isinstance(y, Tensor))
@@ -116,12 +120,12 @@ def _refuse_channels(t: Tensor, number: int, image: tuple[int, ...] | None, clas
         ):
             likely = "is this the image, or a picture of the labels in colours?"
         elif channels == classes > 1 and _is_one_hot(t, axis):
-            likely = "one-hot labels become that by .argmax over their channels"
+            likely = "one-hot labels become class indices by .argmax over their channels"
         else:
             continue
         raise ValueError(
-            f"data: got labels of shape {tuple(t.shape)}, {channels} channels, in item {number}, expected the number "
-            f"of each pixel's class, (H, W); {likely}"
+            f"data: got labels of shape {tuple(t.shape)}, {channels} channels, in item {number}, expected the class "
+            f"index of each pixel, (height, width); {likely}"
         )
 
 

@@ -1,9 +1,4 @@
-"""The catalogue: a class for each paper, which names the three parts of its loss.
-
-In what follows z are the logits of a pixel and y is its label; p_y is the softmax of its logits at its label. n_l is
-the number of pixels of class l in ``class_counts``, or in the batch, and N is the sum of them. S_bl is the number of
-pixels of class l in image b.
-"""
+"""The catalogue: a class for each paper, which names the three parts of its loss."""
 
 import math
 from collections.abc import Callable
@@ -67,10 +62,13 @@ def _of_parts(loss: SegmentationLoss, name: str) -> Any:
 
 
 class CrossEntropyLoss(SegmentationLoss):
-    """Cross-entropy: the loss of a pixel is -log p_y.
+    """Cross-entropy: the loss of a pixel is -log p, where p is the softmax probability of the pixel's label.
 
-    Its mean is divided by the sum of the class weights of the labelled pixels, as torch's is. Without ``weight`` that
-    is the number of labelled pixels.
+    The mean divides by the sum of the class weights of the labelled pixels, as in torch. Without ``weight`` that is the
+    number of labelled pixels.
+
+    Args:
+        weight: a number for each class, by which the loss of its pixels is multiplied. None is 1 for each.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -82,11 +80,13 @@ class CrossEntropyLoss(SegmentationLoss):
 
 
 class FocalLoss(SegmentationLoss):
-    """The focal loss of a pixel is -(1 - p_y)^gamma log p_y
+    """The focal loss: pixels whose label already has a high probability count less
     (Lin et al. 2017, Focal Loss for Dense Object Detection, equation 4).
 
+    The loss of a pixel is -(1 - p)^gamma log p, where p is the softmax probability of the pixel's label.
+
     Args:
-        gamma: how much less a confident pixel counts; a number of 0 or more. With 0 the loss is cross-entropy.
+        gamma: a number of 0 or more. The larger it is, the less such pixels count. With 0 the loss is cross-entropy.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -99,16 +99,18 @@ class FocalLoss(SegmentationLoss):
 
 
 class ClassBalancedLoss(SegmentationLoss):
-    """Cross-entropy with a weight for each class: the loss of a pixel is -v_y log p_y
+    """Cross-entropy with a weight for each class, which is large for rare classes
     (Cui et al. 2019, Class-Balanced Loss Based on Effective Number of Samples, equation 10).
 
-    The weights are v_l = (1 - beta) / (1 - beta^n_l), multiplied by one factor so that they sum to the number of
-    classes with pixels. A class with n_l = 0 has weight 0: its pixels have no loss.
+    A class with n pixels has the weight (1 - beta) / (1 - beta^n), times one factor for all classes, so that the
+    weights sum to the number of classes that have pixels. A class without pixels has weight 0: if it occurs all the
+    same, its pixels have no loss.
 
     Args:
-        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch.
-        beta: a number in [0, 1). None is (N - 1) / N, because the literature's 0.9999 gives every class the same weight
-            where pixels are counted.
+        class_counts: the number of pixels n of each class in the data set. None counts the pixels of each batch.
+        beta: a number from 0 to below 1. With 0 all classes weigh alike; the closer it is to 1, the more rare classes
+            weigh. None is (N - 1) / N, where N is the number of all pixels that were counted. The paper's 0.9999 is
+            meant for counts of images. With counts of pixels, which are larger, it gives all classes the same weight.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -125,8 +127,7 @@ class ClassBalancedLoss(SegmentationLoss):
 
 
 class ClassBalancedFocalLoss(SegmentationLoss):
-    """The focal loss with the class weights of ``ClassBalancedLoss``: -v_y (1 - p_y)^gamma log p_y
-    (Cui et al. 2019, equation 13).
+    """The focal loss times the class weights of ``ClassBalancedLoss`` (Cui et al. 2019, equation 13).
 
     Args:
         class_counts, beta: see ``ClassBalancedLoss``.
@@ -150,12 +151,15 @@ class ClassBalancedFocalLoss(SegmentationLoss):
 
 
 class BalancedSoftmaxLoss(SegmentationLoss):
-    """Cross-entropy of logits to which log n_l was added: -log softmax(z + log n)_y
+    """Balanced softmax: cross-entropy of logits to which the logarithm of each class's count was added
     (Ren et al. 2020, Balanced Meta-Softmax, equation 4).
 
+    So a rare class needs a larger logit for the same loss. It is added in the loss alone: predict from the network's
+    own logits.
+
     Args:
-        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch. A count
-            of 0 is taken as 1.
+        class_counts: the number of pixels of each class in the data set. None counts the pixels of each batch. A
+            count of 0 is taken as 1.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -167,15 +171,17 @@ class BalancedSoftmaxLoss(SegmentationLoss):
 
 
 class LDAMLoss(SegmentationLoss):
-    """Cross-entropy of scaled logits, from whose label a margin was subtracted:
-    -log softmax(scale * (z - margin_l [l = y]))_y, where margin_l = C / n_l^(1/4)
-    (Cao et al. 2019, Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, equation 13).
+    """LDAM: cross-entropy in which the label's logit has to exceed the others by a margin, which is large for rare
+    classes (Cao et al. 2019, Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, equation 13).
+
+    The margin is subtracted from the logit of each pixel's label, then all logits are multiplied by ``scale``. A class
+    with n pixels has the margin C / n^(1/4).
 
     Args:
-        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch. A count
-            of 0 is taken as 1.
-        max_margin: the largest margin, that of the rarest class, which fixes C; a number above 0.
-        scale: a number above 0.
+        class_counts: the number of pixels n of each class in the data set. None counts the pixels of each batch. A
+            count of 0 is taken as 1.
+        max_margin: the margin of the rarest class, a number above 0; the constant C follows from it.
+        scale: a number above 0, by which the differences between logits, and with them the margin, are multiplied.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -195,20 +201,22 @@ class LDAMLoss(SegmentationLoss):
 
 
 class BLVLoss(SegmentationLoss):
-    """Cross-entropy of logits with noise, most of it at rare classes: -log softmax(z + c |v|)_y, where
-    c_l = (log N - log n_l) / the largest of these
+    """BLV: cross-entropy of logits to which noise was added, most of it to those of rare classes
     (Wang et al. 2023, Balancing Logit Variation for Long-tailed Semantic Segmentation).
 
-    The noise v is drawn anew for every image, class and pixel, and clamped to [-1, 1]. It comes from torch's generator
-    of the logits' device, is never stored, and is the same on every backend. In eval mode there is none, and the loss
-    is cross-entropy.
+    Noise v is drawn anew for every image, class and pixel, and clamped to [-1, 1]; c |v| is added to the logit. A class
+    with n of all N pixels has the factor c = log(N / n), divided by the largest of these. The noise comes from torch's
+    generator of the logits' device, is never stored, and is the same on every backend. In eval mode there is none, and
+    the loss is cross-entropy.
 
     Args:
-        class_counts: n_l, (L,) whole numbers of the data set. None counts the pixels of each batch. A count
-            of 0 is taken as 1, after N is summed.
-        sigma: the standard deviation of the noise, or half the width of the uniform one; a number of 0 or more. 4 is
-            that of the authors' release, where 80 % of the draws are clamped.
-        distribution: "gaussian" is N(0, sigma), "uniform" is U(-sigma, sigma), "xavier" is N(0, sigma * sqrt(1 / L)).
+        class_counts: the number of pixels n of each class in the data set. None counts the pixels of each batch. A
+            count of 0 is taken as 1, after N is summed.
+        sigma: the size of the noise before it is clamped, a number of 0 or more. The default of 4 is that of the
+            authors' released code, where 80 % of the draws are clamped.
+        distribution: of the noise. "gaussian" is a normal distribution with standard deviation sigma, "uniform" is
+            uniform from -sigma to sigma, and "xavier" is a normal one with standard deviation sigma / sqrt(L), where L
+            is the number of classes.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -228,19 +236,27 @@ class BLVLoss(SegmentationLoss):
 
 
 class PATLoss(SegmentationLoss):
-    """Pixel-wise adaptive training: the loss of a pixel is -beta log p_y / S_by, and its mean is over the B images
+    """Pixel-wise adaptive training: in each image all classes count alike, however many pixels they have, and among the
+    pixels of a class those that are predicted badly count more
     (PAT: Pixel-wise Adaptive Training for Long-tailed Segmentation, equations 4 and 5).
 
+    The loss of a pixel is -beta log(p) / S. Here p is the softmax probability of the pixel's label, and S, the mask
+    size, is the number of pixels with that label in the same image. The factor beta = exp((1 - p - epsilon) / T) is
+    larger where p is small. The mean is the sum over all pixels, divided by the number of images.
+
     Args:
-        temperature: T, a number above 0; beta = exp((1 - p_y - epsilon) / T).
-        epsilon: any number.
-        variant: which of the three things that the paper and its code say.
+        temperature: T, a number above 0: how little beta depends on p. A pixel with p near 0 counts exp(1 / T) times as
+            much as one with p near 1: 1.05 times with the default of 20, 2.7 times with 1.
+        epsilon: any number. It multiplies the whole loss by exp(-epsilon / T), with "table1" by exp(epsilon / T).
+        variant: the formula, as the paper's equations, the paper's Table 1 and the authors' code differ.
 
             - "paper": equations 4 and 5, as above.
-            - "table1": beta = exp((p_y - 1 + epsilon) / T), the reciprocal, whose values the paper's Table 1 prints.
-            - "release": the authors' code. It takes the log-softmax of z / T and beta = 1 / (2 exp(p_y - 1)), has no
-              mask sizes, and divides by all B * L * H * W elements, ignored pixels counted; epsilon must be 0.
-        detach_weight: whether beta is a constant for the gradient.
+            - "table1": the values in Table 1 are those of the reciprocal, beta = exp((p - 1 + epsilon) / T), which is
+              larger where p is large. The rest is as above.
+            - "release": what the authors' code computes. p is the softmax probability of the logits divided by T, and
+              beta = exp(1 - p) / 2. There is no S, the mean divides by the number of all logits of the batch at the
+              labels' size, ignored pixels included, and epsilon must be 0.
+        detach_weight: True takes beta as a constant when the gradient is computed.
 
     ``SegmentationLoss`` describes the other options, shapes and errors.
     """
@@ -275,7 +291,7 @@ class PATLoss(SegmentationLoss):
         known("variant", variant, self.VARIANTS)
         if variant == "release":
             if epsilon:
-                raise ValueError(f"epsilon: expected 0 with variant='release', which has none, got {epsilon}")
+                raise ValueError(f"epsilon: expected 0 with variant='release', whose formula has none, got {epsilon}")
             # 1 / (2 exp(p - 1)) = exp(1 - p - log 2)
             curve = Exponential(1.0, math.log(2), through)
             super().__init__(curve, Scale(1 / T), Element(), **options)

@@ -49,12 +49,17 @@ class Options(Weighted, Counted, total=False):
 def _adjustments(name: str, value: Any) -> tuple[Adjustment, ...]:
     parts = tuple(value) if isinstance(value, tuple | list) else (value,)
     for part in parts:
-        checks.part(name, part, "a callable or a tuple of them", adjustment.__name__)
+        checks.part(
+            name,
+            part,
+            "an adjustment such as pat_triton.adjustment.LogPrior(), or a tuple of them",
+            adjustment.__name__,
+        )
     return parts
 
 
 def _rule(name: str, value: Any) -> Any:
-    return checks.part(name, value, "a callable rule", weights.__name__)
+    return checks.part(name, value, "a rule such as pat_triton.weights.MaskSize()", weights.__name__)
 
 
 def _one_of(*names: str) -> Any:

@@ -72,7 +72,10 @@ def prepare(
     s = parts.settings
     table: Any
     if s.numerator is None or s.divisor is None:
-        table, normaliser = parts.rule(labels)
+        weighed = parts.rule(labels)
+        if not isinstance(weighed, tuple) or len(weighed) != 2:
+            raise TypeError(f"weights: {parts.rule!r} returned {weighed!r}, expected (table, normaliser)")
+        table, normaliser = weighed
         tables = combine(parts.adjustment, labels.counts, labels.counted) if parts.adjustment else Tables()
         tables = tables if parts.training else tables.without_noise()
     else:

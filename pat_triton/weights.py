@@ -189,7 +189,7 @@ class EffectiveNumber(Described):
             return
         checks.store(self, beta=checks.finite("beta", self.beta))
         if not 0 <= self.beta < 1:
-            raise ValueError(f"beta: expected None or a number in [0, 1), got {self.beta}")
+            raise ValueError(f"beta: expected None or a number from 0 to below 1, got {self.beta}")
 
     @property
     def rest(self) -> float | None:

@@ -15,12 +15,13 @@ COUNTS = [0, 1_000_000_000, 5]
 LOGITS = torch.zeros(1, 3, 1, 4)
 TARGET = torch.tensor([[[0, 0, 1, 255]]])
 SAYS = (
-    "class_counts: got 0 for classes that the target has pixels of (2 of class 0), expected the counts of the data "
-    "that are trained on; are these of another data set, or of a part of it? {}. This is said once"
+    "class_counts: got 0 for classes that have pixels in the target (class 0: 2 pixels), expected the counts of the "
+    "training data; are these counts of other data, or of a part? Count again: pat_triton.class_counts(data, "
+    "num_classes=3). {}. This warning is given once"
 )
-NO_LOSS = "These pixels have no loss, as the class-balanced weight of a count of 0 is 0"
-RAREST = "The logits are adjusted as if the count were 1, that of the rarest class"
-OWN = "What becomes of these pixels depends on the loss's parts"
+NO_LOSS = "With these counts such pixels have no loss, as the class-balanced weight of a count of 0 is 0"
+RAREST = "A count of 0 is taken as 1, so the logits are adjusted as if the class were extremely rare"
+OWN = "What happens to such pixels depends on the adjustment and the weights of this loss"
 EFFECTS = {
     "ClassBalancedLoss": NO_LOSS,
     "ClassBalancedFocalLoss": NO_LOSS,

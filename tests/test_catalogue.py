@@ -120,7 +120,7 @@ def test_modules_that_register_curves(job, registry, tmp_path, monkeypatch):
     assert code == 2
     assert "--import: got 'my_curve', expected a module that Python finds, such as mine for the file mine.py" in out.err
     code, out = job(*common, *loss)
-    assert "got 'Twice(3)', expected a literal, a word or one of CrossEntropy, Focal, Exponential, Scale" in out.err
+    assert "got 'Twice(3)', expected a number, a word, or a part of a loss such as Focal(2), known: Cross" in out.err
     code, out = job(*common, *loss, "--import", "my_curves")
     assert code == 0, out.err
     del curves.CURVES["twice"], sys.modules["my_curves"]

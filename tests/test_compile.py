@@ -125,7 +125,7 @@ def test_compiled_evaluation():
         labels, matrix = evaluated(logits, target)
         assert torch.equal(labels, pat_triton.predict(logits, target.shape[1:]))
         assert torch.equal(matrix, pat_triton.confusion_matrix(logits, target, CLASSES))
-    with pytest.raises(ValueError, match=r"^target: 1 labels are neither a class 0..6 nor ignore_index=255: 9 "):
+    with pytest.raises(ValueError, match=r"^target: 1 label is neither a class 0..6 nor ignore_index=255: 9 "):
         evaluated(logits, target.index_put((torch.tensor(0),) * 3, torch.tensor(9)))
 
 
@@ -139,8 +139,8 @@ def test_compiled_labels_are_checked(reduction):
     compiled(logits, target)
     target[1, 2, 3] = -100
     message = (
-        "target: 1 labels are neither a class 0..6 nor ignore_index=255: -100 (1 pixels); "
-        "to ignore these pixels pass ignore_index=-100"
+        "target: 1 label is neither a class 0..6 nor ignore_index=255: -100 (1 pixel); "
+        "to ignore these pixels pass ignore_index=(255, -100)"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         compiled(logits, target)
@@ -158,7 +158,7 @@ def test_transforms_are_refused():
     criterion = pat_triton.PATLoss()
     refused = {
         "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
-        "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True": (
+        "loss.backward() or torch.autograd.grad, and for single images use reduction='none' or return_stats=True": (
             lambda: torch.func.grad(lambda z: criterion(z, target))(logits),
             lambda: torch.vmap(lambda z, y: criterion(z[None], y[None]))(logits, target),
             lambda: torch.func.jvp(lambda z: criterion(z, target), (logits,), (logits,)),
@@ -250,5 +250,5 @@ def test_compiled_where_nothing_is_looked_at(monkeypatch):
     value, statistics = compiled(logits, target, return_stats=True)
     assert value.isnan() and statistics.loss[1].isnan().all() and (statistics.labelled[1] < 0).all()
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
-    with pytest.raises(ValueError, match=r"^target: 1 labels are neither"):
+    with pytest.raises(ValueError, match=r"^target: 1 label is neither"):
         compiled(logits, target)

@@ -111,9 +111,9 @@ def test_counted_once(tmp_path):
     ("text", "arguments", "message"),
     [
         (None, (4,), "cache: FILE holds counts of 5 classes with ignore_index=255, expected the counts of 4 classes "
-         "with ignore_index=255; choose another file, or remove it"),
+         "with ignore_index=255; choose another file, or remove this one"),
         (None, (5, -1), "cache: FILE holds counts of 5 classes with ignore_index=255, expected the counts of 5 classes "
-         "with ignore_index=-1; choose another file, or remove it"),
+         "with ignore_index=-1; choose another file, or remove this one"),
         ("[1, 2]", (5,), "cache: FILE cannot be read (TypeError("),
         ("{", (5,), "cache: FILE cannot be read (JSONDecodeError("),
     ],
@@ -129,7 +129,9 @@ def test_a_file_of_something_else(text, arguments, message, tmp_path):
     assert file.read_text() == before
 
 
-CHANNELS = "data: got labels of shape {}, {} channels, in item {}, expected the number of each pixel's class, (H, W); "
+CHANNELS = (
+    "data: got labels of shape {}, {} channels, in item {}, expected the class index of each pixel, (height, width); "
+)
 COLOURS = "is this the image, or a picture of the labels in colours?"
 
 
@@ -141,37 +143,41 @@ COLOURS = "is this the image, or a picture of the labels in colours?"
          "data: item 0: 54 labels are neither a class 0..4 nor ignore_index=255: -100 (54 pixels); to ignore these "
          "pixels pass ignore_index=-100"),
         (lambda y: [y, y.masked_fill(y == 255, 5)], {},
-         "data: item 1: 54 labels are neither a class 0..4 nor ignore_index=255: 5 (54 pixels); labels that count from "
-         "1 need labels - 1; if 5 means unlabelled pass ignore_index=5"),
+         "data: item 1: 54 labels are neither a class 0..4 nor ignore_index=255: 5 (54 pixels); if 5 means unlabelled "
+         "pass ignore_index=5; if 0 does, and classes count from 1, pass labels.long() - 1 and ignore_index=-1"),
         (lambda y: [y, y.masked_fill(y == 255, 9)], {},
          "data: item 1: 54 labels are neither a class 0..4 nor ignore_index=255: 9 (54 pixels); map the data set's ids "
          "to 0..4 first, or raise num_classes"),
-        (lambda y: [{"image": y}], {}, "data: got items with the keys ['image'], expected one of labels, label, "),
-        (lambda y: [{"mask": y, "labels": y}], {}, "data: got items with the keys ['labels', 'mask'], expected one"),
-        (lambda y: [(y,)], {}, "data: got items of 1, expected (image, labels, ...); or pass labels="),
+        (lambda y: [{"image": y}], {}, "data: got an item with the keys ['image'], expected exactly one of labels, "),
+        (lambda y: [{"mask": y, "labels": y}], {},
+         "data: got an item with the keys ['labels', 'mask'], expected exactly one of labels, label, mask, masks, "
+         "target, segmentation, gt_sem_seg, semantic; pass a function that takes the labels out of an item, such as "
+         "labels=lambda item: item['labels'] (item 0)"),
+        (lambda y: [(y,)], {}, "data: got an item of length 1, expected (image, labels, ...); pass a function that"),
         (lambda y: [(0, "a.png")], {}, "data: expected labels in a tensor, an array or an image, got str in item 0"),
         (lambda y: [(0, y.float())], {}, "data: expected whole numbers as labels, got float32 in item 0; is this"),
-        (lambda y: [y, y == 1], {}, "data: expected whole numbers as labels, got bool in item 1; write 0 and 1 for "
-         "False and True"),
-        (lambda y: [y.to_sparse()], {}, "data: expected a dense tensor, got sparse_coo; to_dense makes one"),
-        (lambda y: [y.to("meta")], {}, "data: got a tensor on meta in item 0, which has no labels"),
+        (lambda y: [y, y == 1], {}, "data: expected whole numbers as labels, got bool in item 1; write 0 for "
+         "False and 1 for True"),
+        (lambda y: [y.to_sparse()], {}, "data: expected a dense tensor, got sparse_coo; .to_dense() makes it dense"),
+        (lambda y: [y.to("meta")], {}, "data: got a tensor on the device meta in item 0, which holds no labels"),
         (lambda y: [], {}, "data: found no pixel of the 5 classes, expected some; the data are empty"),
-        (lambda y: [y[:, 0]], {}, "data: found no pixel of the 5 classes, expected some; all 54 are ignored"),
+        (lambda y: [y[:, 0]], {}, "data: found no pixel of the 5 classes, expected some; all 54 pixels have "
+         "ignore_index=255"),
         (lambda y: "labels", {}, "data: expected a data set or a loader, got str"),
-        (lambda y: 5, {}, "data: expected a data set or a loader, got int, which has no __iter__, or no __len__"),
+        (lambda y: 5, {}, "data: expected a data set or a loader, got int, which has neither __iter__ nor "),
         (lambda y: list, {}, "data: expected a data set or a loader, got the class list"),
         (lambda y: y[0, 0, 0], {}, "data: expected a data set or a loader, got Tensor"),
         (lambda y: {"train": y}, {}, "data: got a dict with the keys ['train'], expected one data set or loader; pass"),
         # Several channels, each of which would be counted.
         (lambda y: [y[0], Image.new("RGB", (9, 8))], {}, "data: got a picture of mode RGB in item 1, expected one of a "
-         "single channel, the number of each pixel's class; is this the image, or a picture of the labels in colours?"),
+         "single channel, the class index of each pixel; is this the image, or a picture of the labels in colours?"),
         (lambda y: [np.zeros((8, 9, 3), np.uint8)], {}, CHANNELS.format("(8, 9, 3)", 3, 0) + COLOURS),
         (lambda y: [y[0], y[:1].repeat(3, 1, 1)], {}, CHANNELS.format("(3, 8, 9)", 3, 1) + COLOURS),
         (lambda y: [(IMAGES[0], y[:3])], {}, CHANNELS.format("(3, 8, 9)", 3, 0) + COLOURS),
         (lambda y: [(IMAGES[:2], y.view(2, 3, 8, 9))], {}, CHANNELS.format("(2, 3, 8, 9)", 3, 0) + COLOURS),
         (lambda y: [{"image": IMAGES[0], "mask": y[:4]}], {}, CHANNELS.format("(4, 8, 9)", 4, 0) + COLOURS),
         (lambda y: [torch.eye(5).long()[y[0] % 5].movedim(-1, 0)], {},
-         CHANNELS.format("(5, 8, 9)", 5, 0) + "one-hot labels become that by .argmax over their channels"),
+         CHANNELS.format("(5, 8, 9)", 5, 0) + "one-hot labels become class indices by .argmax over their channels"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_counted(data, arguments, message):
@@ -179,17 +185,17 @@ def test_what_cannot_be_counted(data, arguments, message):
         class_counts(data(labels()), 5, progress=False, **arguments)
 
 
-ONE = "data: of {} pixels {} are of class {} and all others are ignored (ignore_index={}), expected pixels of several"
+ONE = "data: found {} of {} pixels in class {} and the others ignored (ignore_index={}), expected pixels of several of"
 
 
 @pytest.mark.parametrize(
     ("shift", "arguments", "message"),
     [
         # 0 and 1 of a background and one class, of which the background is ignored.
-        ({0: 255, 1: 0}, (2,), ONE.format(4, 2, 0, 255)),
+        ({0: 255, 1: 0}, (2,), ONE.format(2, 4, 0, 255)),
         # A mask of 0 and 255.
-        ({0: 0, 1: 255}, (2,), ONE.format(4, 2, 0, 255)),
-        ({0: -1, 1: 4}, (5, -1), ONE.format(4, 2, 4, -1)),
+        ({0: 0, 1: 255}, (2,), ONE.format(2, 4, 0, 255)),
+        ({0: -1, 1: 4}, (5, -1), ONE.format(2, 4, 4, -1)),
     ],
 )
 def test_all_but_one_class_is_ignored(shift, arguments, message):

@@ -226,7 +226,7 @@ def test_an_unchecked_wrong_label_spoils_every_metric(monkeypatch):
         for metric in (metrics.iou, metrics.dice, metrics.pixel_accuracy):
             assert all(part.isnan().all() for part in metric(counts))
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
-    with pytest.raises(ValueError, match=r"1 labels are neither a class 0\.\.6 nor ignore_index=255: 7"):
+    with pytest.raises(ValueError, match=r"1 label is neither a class 0\.\.6 nor ignore_index=255: 7"):
         confusion_matrix(logits.to(GPU), target.to(GPU), 7, backend="triton")
 
 

@@ -44,7 +44,7 @@ def test_a_setting_is_of_one_loss_or_of_all():
     assert str(parse("CrossEntropyLoss", settings)) == "CrossEntropyLoss(reduction=sum)"
 
 
-EXPECTED = f"expected one of {', '.join(KNOWN)}, or a call of one such as PATLoss(temperature=5)"
+EXPECTED = f"expected one of {', '.join(KNOWN)}, or one with options, such as PATLoss(temperature=5)"
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ EXPECTED = f"expected one of {', '.join(KNOWN)}, or a call of one such as PATLos
         ("SegmentationLoss(Focal(gama=3))", (), "--loss SegmentationLoss(Focal(gama=3)): Focal: got unexpected "
          "keywords, 'gama' (did you mean 'gamma'?). It takes gamma"),
         ("SegmentationLoss(open('x'))", (), "--loss SegmentationLoss(open('x')): got \"open('x')\", expected a"),
-        ("PATLoss", ("reduction=none",), "--loss PATLoss(reduction=none): got reduction='none', expected a"),
+        ("PATLoss", ("reduction=none",), "--loss PATLoss(reduction=none): got reduction='none', expected 'mean' or "),
         ("PATLoss", ("temperature",), "--set: got 'temperature', expected NAME=VALUE or LOSS.NAME=VALUE"),
         ("PATLoss", ("PAT.temperature=2",), "--set: got 'PAT.temperature=2', expected NAME=VALUE or LOSS.NAME=VALUE"),
-        ("PATLoss", ("temperature=2 3",), "--loss PATLoss(temperature=2 3): got '2 3', expected a literal, a"),
+        ("PATLoss", ("temperature=2 3",), "--loss PATLoss(temperature=2 3): got '2 3', expected a number, a word"),
     ],
 )  # fmt: skip
 def test_what_is_no_loss(text, settings, message):
@@ -98,9 +98,10 @@ def test_some_losses_have_no_rival(text):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"scale": [2.0, 0.5]}, "--scale: got 2 0.5, expected the smaller first"),
-        ({"loss": ["PATLoss", "PATLoss"]}, "--loss: got PATLoss, PATLoss, expected each once"),
-        ({"data": "scenes", "root": "x"}, "--root: got x, expected none: scenes are drawn; --data camvid reads one"),
+        ({"scale": [2.0, 0.5]}, "--scale: got 2 0.5, expected the smaller number first"),
+        ({"loss": ["PATLoss", "PATLoss"]}, "--loss: got PATLoss, PATLoss, expected each loss once"),
+        ({"data": "scenes", "root": "x"},
+         "--root: got x, expected none: scenes are synthetic; --data folder reads one"),
         ({"data": "ade20k", "classes": 256}, "--classes: got 256, expected 2 to 254"),
         ({"loss": ["PATLoss"], "set": ["FocalLoss.gamma=2"]},
          "--set: got an option of FocalLoss, which is not among --loss"),

@@ -100,8 +100,8 @@ def test_mask_sizes_that_are_too_small(monkeypatch):
     sizes = torch.full((2, 7), 100)
     sizes[1, 3] = 11
     message = (
-        "mask_sizes: got 11 pixels of class 3 in image 1, whose target has 12; "
-        "expected those of the whole image that it is a part of"
+        "mask_sizes: got 11 for class 3 in image 1, expected at least 12, the pixels of that class in the target; pass "
+        "the numbers of pixels in the whole image, of which the target is a crop"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         pat_triton.PATLoss()(logits, target, mask_sizes=sizes)
@@ -114,7 +114,7 @@ def test_mask_sizes_that_are_too_small(monkeypatch):
 def test_mask_sizes_where_nothing_weighs_by_them(name):
     logits, target = example((2, 7, 3, 4))
     with pytest.raises(
-        ValueError, match=r"^mask_sizes: got some, but \w+\(\) weighs without them; MaskSize\(\) \(PATLoss"
+        ValueError, match=r"^mask_sizes: got some, expected none: \w+\(\) does not use them; MaskSize\(\)"
     ):
         getattr(pat_triton, name)()(logits, target, mask_sizes=torch.full((2, 7), 100))
 

@@ -166,7 +166,7 @@ def test_class_weights_come_as_mmsegmentation_has_them(mmseg, tmp_path):
 
 def test_a_name_that_mmengine_would_not_add_up(mmseg):
     with pytest.raises(
-        ValueError, match="loss_name: expected a name with 'loss' in it, which mmengine adds up, got 'pat'"
+        ValueError, match="loss_name: expected a name with 'loss' in it, as mmengine adds up no others, got 'pat'"
     ):
         mmseg.FusedPATLoss(loss_name="pat")
 
@@ -280,7 +280,7 @@ def test_a_divisor_of_nothing(mmseg):
     assert mmseg.FusedCrossEntropyLoss(avg_non_ignore=False)(logits, labels) == 0
 
 
-INHERITED = r"If it is of the base configuration's loss, "
+INHERITED = r"If it is inherited from the base configuration's loss, "
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ INHERITED = r"If it is of the base configuration's loss, "
             "FusedLDAMLoss",
             {"thres": 0.9, "min_kept": 10},
             TypeError,
-            f"FusedLDAMLoss: .*'thres', 'min_kept'. It takes class_counts, max_margin, .*{INHERITED}dict._delete_",
+            f"FusedLDAMLoss: .*'thres', 'min_kept'. It takes class_counts, .*{INHERITED}write dict._delete_",
         ),
-        ("FusedPATLoss", {"class_weight": WEIGHT, "weight": WEIGHT}, ValueError, "class_weight: got it and weight"),
+        ("FusedPATLoss", {"class_weight": WEIGHT, "weight": WEIGHT}, ValueError, "class_weight: got weight too"),
         ("FusedPATLoss", {"loss_name": None, "class_weight": [1, -1]}, ValueError, "weight"),
     ],
 )

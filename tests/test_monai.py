@@ -125,7 +125,7 @@ def test_evaluation_has_no_noise(monai):
 
 def test_one_channel_is_named(monai):
     images, labels = volumes()
-    with pytest.raises(ValueError, match=r"^logits: expected at least 2 classes .* take two channels$"):
+    with pytest.raises(ValueError, match=r"^logits: expected at least 2 classes .* takes two channels, "):
         monai.MonaiLoss(pat_triton.PATLoss())(unet()(images)[:, :1], labels > 1)
 
 
@@ -138,12 +138,19 @@ def test_what_the_loss_takes_besides(monai):
     assert stats.labelled.sum() == labels.numel()
 
 
+def test_what_is_no_loss_or_no_tensor(monai):
+    with pytest.raises(TypeError, match=r"^criterion: expected a loss of pat_triton, .* got CrossEntropyLoss$"):
+        monai.MonaiLoss(torch.nn.CrossEntropyLoss())
+    with pytest.raises(TypeError, match=r"^target: expected a torch.Tensor, got NoneType$"):
+        monai.MonaiLoss(pat_triton.PATLoss())(torch.zeros(1, CLASSES, 2, 2, 2), None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda y: y + 0.5, "target: got numbers that are not whole, expected class indices; is this the image?"),
-        (lambda y: F.one_hot(y[:, 0], CLASSES).movedim(-1, 1) * 0.9, "a channel for each class, expected 0 and 1"),
-        (lambda y: (y == y).expand(-1, CLASSES, -1, -1, -1), "a channel for each class, expected 0 and 1 with a"),
+        (lambda y: F.one_hot(y[:, 0], CLASSES).movedim(-1, 1) * 0.9, "for each class, expected one-hot labels"),
+        (lambda y: (y == y).expand(-1, CLASSES, -1, -1, -1), "for each class, expected one-hot labels: at"),
     ],
 )  # fmt: skip
 def test_targets_that_have_no_class(change, message, monai):

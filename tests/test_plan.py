@@ -219,12 +219,12 @@ def test_modes_are_seen_at_once(path, monkeypatch):
     forget()
     assert criterion(leaf, wrong).isnan()
     monkeypatch.setenv("PAT_TRITON_VALIDATE", "1")
-    with pytest.raises(ValueError, match="1 labels are neither"):
+    with pytest.raises(ValueError, match="1 label is neither"):
         criterion(leaf, wrong)
     monkeypatch.delenv("PAT_TRITON_VALIDATE")
     assert criterion(leaf, wrong).isnan()
     criterion.validate = True
-    with pytest.raises(ValueError, match="1 labels are neither"):
+    with pytest.raises(ValueError, match="1 label is neither"):
         criterion(leaf, wrong)
 
 
@@ -394,9 +394,7 @@ def test_memory_that_the_kernels_cannot_take():
     negative = torch.complex(torch.zeros_like(logits), -logits).conj().imag
     assert torch.equal(negative, logits)
     for _ in range(2):
-        with pytest.raises(
-            ValueError, match=r"^logits: the kernels read memory, which holds the negative; pass logits.resolve"
-        ):
+        with pytest.raises(ValueError, match=r"^logits: got a view whose numbers are negated .*; pass logits.resolve"):
             pat_triton.PATLoss(backend="triton")(negative, target)
 
 

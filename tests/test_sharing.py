@@ -93,14 +93,16 @@ def test_in_eval_mode_each_is_alone(results):
 def test_mistakes_are_said_on_every_process(results):
     here, there = (r["errors"] for r in results)
     assert here[0] == "target: labels of another process are neither a class nor ignored; its error says which"
-    assert there[0].startswith("target: 1 labels are neither a class 0..6 nor ignore_index=255: 40 (1 pixels)")
+    assert there[0].startswith("target: 1 label is neither a class 0..6 nor ignore_index=255: 40 (1 pixel)")
     assert here[1] == there[1] == (
-        "sharding: 'rows' needs logits of their target's size, got (3, 7, 6, 5) for (3, 12, 5): "
-        "a resized row also sees a row of the next process"
+        "sharding: 'rows' expects logits of the target's size, got shape (3, 7, 6, 5) for a target of shape "
+        "(3, 12, 5); resizing would need rows that other processes have"
     )  # fmt: skip
-    assert here[2] == there[2] == "sharding: 'rows' needs the same images on every process, got [3, 2] of them"
+    assert (
+        here[2] == there[2] == ("sharding: 'rows' expects rows of the same images on every process, got [3, 2] images")
+    )
     assert here[3] == "mask_sizes: those of another process are too small; its error says which"
-    assert there[3].startswith("mask_sizes: got 0 pixels of class ")
+    assert there[3].startswith("mask_sizes: got 0 for class ")
 
 
 def test_alone_without_a_group():

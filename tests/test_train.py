@@ -181,7 +181,7 @@ def changed(data, **changes):
     return saved(torch.load(io.BytesIO(data)) | changes)
 
 
-EXPECTED = "expected a checkpoint of format 2 by python -m benchmarks train"
+EXPECTED = "expected a checkpoint of format 2, written by python -m benchmarks train"
 UNREADABLE = {  # what becomes of the bytes of a good one, and the error
     "truncated": (lambda data: data[:-1], f"found {{size}} bytes that torch.load cannot read, {EXPECTED}"),
     "empty": (lambda _: b"", f"found 0 bytes that torch.load cannot read, {EXPECTED}"),
@@ -215,8 +215,8 @@ def test_other_data_is_no_resumption(whole, job, tmp_path):
         path.write_bytes(saved(state | {"data": state["data"] | change}))
         code, out = job("train", "--resume", tmp_path)
         assert code == 2
-        assert f"{path}: found a training on {{'images': " in out.err
-        assert "those of camvid now" in out.err
+        assert f"{path}: found a training on other data: images and pixels of each class were {{'images': " in out.err
+        assert "those of camvid are now" in out.err
 
 
 def test_no_checkpoint(job, tmp_path):
@@ -245,7 +245,7 @@ def test_a_checkpoint_has_its_name_when_it_is_on_the_disk(monkeypatch, tmp_path)
 def test_resume_stands_alone(job, tmp_path):
     code, out = job("train", "--resume", tmp_path, "--seed", 0, "--steps", 10)
     assert code == 2
-    assert "--resume: got --seed, --steps too, expected it alone" in out.err
+    assert "--resume: got --seed, --steps too, expected no other option" in out.err
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def second_of_two(monkeypatch):
 def test_a_batch_is_shared_evenly(job, second_of_two):
     code, out = job("train", "--batch", 3)
     assert code == 2
-    assert out.err == "python -m benchmarks: error: --batch: got 3, expected a multiple of 2, the processes\n"
+    assert out.err == "python -m benchmarks: error: --batch: got 3, expected a multiple of 2, the number of processes\n"
 
 
 def test_each_process_has_a_gpu_of_its_own(second_of_two):

@@ -90,7 +90,7 @@ def test_the_loss_is_told_how_the_head_would_enlarge(model, align_corners):
 def test_a_batch_of_one_that_cannot_be_normalised():
     made = training(batch=1)
     made.batches.batch = 1
-    with pytest.raises(ValueError, match="--batch: got 1 image in a process, whose features of 1 x 1"):
+    with pytest.raises(ValueError, match="--batch: got 1 image in a process, with features of 1 x 1"):
         made.step()
 
 

@@ -155,6 +155,13 @@ def test_without_labels(integration):
         integration.compute_loss_func(pat_triton.PATLoss())({"logits": torch.zeros(1, 2, 4, 4)}, None)
 
 
+@pytest.mark.parametrize("outputs", [{"loss": torch.zeros(1)}, torch.zeros(1, 2, 4, 4)])
+def test_outputs_without_logits(outputs, integration):
+    got = type(outputs).__name__
+    with pytest.raises(TypeError, match=f"^outputs: expected outputs of a model with logits among them, got {got}$"):
+        integration.compute_loss_func(pat_triton.PATLoss())(outputs, torch.zeros(1, 4, 4, dtype=torch.int64))
+
+
 def test_outputs_of_either_kind(integration):
     from transformers.modeling_outputs import SemanticSegmenterOutput
 

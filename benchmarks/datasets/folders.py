@@ -47,7 +47,10 @@ class Layout:
             if not path.is_dir():
                 ends = "|".join(self.image_ends)
                 expected = f"{self.images}/*{ends} and {self.labels}/*{self.label_end}".format(split="SPLIT")
-                raise FileNotFoundError(f"{path}: no such folder; --data {self.name} expects {expected} below --root")
+                names = ", ".join(self.splits.values())
+                raise FileNotFoundError(
+                    f"{path}: no such folder; --data {self.name} expects {expected} below --root, SPLIT being {names}"
+                )
         images = self._listed(root, folder, split) if self.listing else self._found(folder)
         if not images:
             raise FileNotFoundError(f"{folder}: no image in it, expected files *{' or *'.join(self.image_ends)}")

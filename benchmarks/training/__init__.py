@@ -27,7 +27,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         argument_default=argparse.SUPPRESS,  # --resume has to know which were given
     )
     add_arguments(parser)
-    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="alone: go on with the interrupted run there")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FOLDER", help="go on with that interrupted run; the only option"
+    )
     parser.set_defaults(run=run)
 
 
@@ -41,7 +43,9 @@ def run(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], quiet: bool = False) -> list[Outcome]:
     """folder: where the run's files go; None makes a new one. saved: the checkpoint there, or nothing."""
     if args.batch % parallel.size():
-        raise ValueError(f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the processes")
+        raise ValueError(
+            f"--batch: got {args.batch}, expected a multiple of {parallel.size()}, the number of processes"
+        )
     device = pick(parallel.own_device(args.device))
     if device.type == "meta":
         raise ValueError("--device: got 'meta', expected a device that computes")
@@ -58,8 +62,8 @@ def train(args: argparse.Namespace, folder: Path | None, saved: dict[str, Any], 
     )  # fmt: skip
     if saved and saved["data"] != data.summary():
         raise ValueError(
-            f"{folder}/{checkpoint.NAME}: found a training on {saved['data']}, expected {data.summary()}, those of "
-            f"{args.data} now"
+            f"{folder}/{checkpoint.NAME}: found a training on other data: images and pixels of each class were "
+            f"{saved['data']}, those of {args.data} are now {data.summary()}; was the data set changed?"
         )
     if parallel.rank() > 0:
         folder = None  # the other processes neither write nor print
@@ -91,7 +95,7 @@ def _lines(console: Console, before: str = "") -> Callable[[str], None]:
 def _saved(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"--resume: got {options} too, expected it alone: a run keeps the options it began with")
+        raise ValueError(f"--resume: got {options} too, expected no other option: a run keeps those that it began with")
     if folder.is_file():
-        raise ValueError(f"--resume: got the file {folder}, expected its folder")
+        raise ValueError(f"--resume: got the file {folder}, expected the folder of a run")
     return checkpoint.read(folder)

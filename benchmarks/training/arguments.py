@@ -29,42 +29,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All default to nothing, as --resume has to know which were given."""
     data = parser.add_argument_group("data")
     data.add_argument("--data", choices=SETS,
-                      help="scenes are drawn, the others read; folder is any, ade20k any like it")  # fmt: skip
+                      help="scenes are synthetic; the others are read from --root: folder is any folder of images and "
+                      "labels, ade20k any that is laid out as ADE20K is")  # fmt: skip
     data.add_argument("--root", metavar="DIR", help="folder of the data set")
-    data.add_argument("--classes", type=positive, metavar="N", help="of a folder; of an ADE20K-style one, if not 150")
+    data.add_argument("--classes", type=positive, metavar="N", help="how many; for folder, and for ade20k if not 150")
     data.add_argument("--labels-from", type=int, choices=(0, 1),
-                      help="of a folder: the first class's label; 1: 0 is void, as in ade20k; otherwise 0")  # fmt: skip
-    data.add_argument("--ignore", type=natural, nargs="+", metavar="N", help="of a folder: labels that are void; 255")
-    data.add_argument("--size", type=positive, nargs=2, metavar=("H", "W"), help="working size in pixels")
-    data.add_argument("--scale", type=rate, nargs=2, metavar=("MIN", "MAX"), help="random scale of training images")
-    data.add_argument("--crop", type=positive, nargs=2, metavar=("H", "W"), help="random crop; --size without")
+                      help="label of the first class; unless given 0 for folder, and for ade20k 1, where 0 is "
+                      "ignored")  # fmt: skip
+    data.add_argument("--ignore", type=natural, nargs="+", metavar="N",
+                      help="labels that are ignored; unless given 255 for folder, and none for ade20k")  # fmt: skip
+    data.add_argument("--size", type=positive, nargs=2, metavar=("H", "W"), help="pixels that images are resized to")
+    data.add_argument("--scale", type=rate, nargs=2, metavar=("MIN", "MAX"),
+                      help="range of the random factor that training images are scaled by")  # fmt: skip
+    data.add_argument("--crop", type=positive, nargs=2, metavar=("H", "W"), help="random crop; --size unless given")
     network = parser.add_argument_group("network")
-    network.add_argument("--model", choices=NETWORKS, help="pyramid and segnet are ours; the others need [models]")
+    network.add_argument("--model", choices=NETWORKS,
+                         help="pyramid and segnet are of this repository; others need the extra models")  # fmt: skip
     network.add_argument("--width", type=positive, metavar="N", help="channels of the first stage, without --encoder")
-    network.add_argument("--encoder", metavar="NAME", help="of segmentation_models_pytorch; default resnet34")
-    network.add_argument("--pretrained", action="store_true", help="the encoder's ImageNet weights (a download)")
+    network.add_argument("--encoder", metavar="NAME", help="of segmentation_models_pytorch; resnet34 unless given")
+    network.add_argument("--pretrained", action="store_true", help="load the encoder's ImageNet weights (a download)")
     loss = parser.add_argument_group("loss")
     loss.add_argument("--loss", nargs="+", action="extend", metavar="LOSS",
-                      help=f"one after the other: {', '.join(LOSSES)}; PATLoss(temperature=5); "
+                      help=f"to train with, one after the other: {', '.join(LOSSES)}; with options, such as "
+                      "PATLoss(temperature=5); or made of parts, such as "
                       "SegmentationLoss(Focal(2), Variation(0.5), MaskSize())")  # fmt: skip
     loss.add_argument("--set", nargs="+", action="extend", metavar="[LOSS.]NAME=VALUE",
                       help="options of the losses, such as PATLoss.temperature=5")  # fmt: skip
     loss.add_argument("--import", nargs="+", action="extend", dest="imports", metavar="MODULE",
-                      help="has curves of your own for --loss, and registers them; mine is mine.py here")  # fmt: skip
+                      help="a module that registers curves of your own for --loss; mine is mine.py here")  # fmt: skip
     steps = parser.add_argument_group("training")
     steps.add_argument("--steps", type=positive, metavar="N", help="training steps for each loss")
-    steps.add_argument("--batch", type=positive, metavar="N", help="images in a step, over all processes")
+    steps.add_argument("--batch", type=positive, metavar="N", help="images in a step, of all processes together")
     steps.add_argument("--optimizer", choices=OPTIMIZERS)
     steps.add_argument("--lr", type=rate, help="highest learning rate")
     steps.add_argument("--weight-decay", type=share, metavar="SHARE")
     steps.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate")
     steps.add_argument("--warmup", type=share, metavar="SHARE", help="of the steps, in which the learning rate rises")
-    steps.add_argument("--amp", choices=AUTOCAST, help="autocast of the network")
-    steps.add_argument("--seed", type=natural, help="of scenes, weights and batches")
+    steps.add_argument("--amp", choices=AUTOCAST, help="mixed precision of the network")
+    steps.add_argument("--seed", type=natural, help="of scenes, network weights and batches")
     steps.add_argument("--device", help="auto, cpu, cuda, ...")
     output = parser.add_argument_group("output")
-    output.add_argument("--out", metavar="DIR", help="parent of the run's folder, and of kept class counts")
-    output.add_argument("--evaluate", type=positive, metavar="N", help="steps between rows of log.csv; a fifth of them")
+    output.add_argument("--out", metavar="DIR", help="folder of all runs, each in its own, and of kept class counts")
+    output.add_argument("--evaluate", type=positive, metavar="N",
+                        help="steps between rows of log.csv; a fifth of --steps unless given")  # fmt: skip
     output.add_argument("--checkpoint", type=positive, metavar="N", help="steps between checkpoints")
     output.add_argument("--measure", action=argparse.BooleanOptionalAction, help="time and memory of the loss alone")
 
@@ -74,7 +81,7 @@ def defaults() -> str:
     budgets = "; ".join(f"{name} {s.size[0]} {s.size[1]}, {s.steps}, {s.batch}" for name, s in SETS.items())
     widths = ", ".join(f"{name} {n.width}" for name, n in NETWORKS.items() if n.width)
     others = ", ".join(f"{name} {_shown(value)}" for name, value in DEFAULTS.items() if value not in (None, ()))
-    return f"Size, steps and batch unless given: {budgets}. Width: {widths}. The others: {others}."
+    return f"Unless given, --size, --steps, --batch are: {budgets}. --width: {widths}. The others: {others}."
 
 
 def complete(given: dict[str, Any]) -> argparse.Namespace:
@@ -86,17 +93,17 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
         arguments[name] = arguments[name] and tuple(arguments[name])
     args = argparse.Namespace(**arguments)
     if args.scale[0] > args.scale[1]:
-        raise ValueError(f"--scale: got {args.scale[0]:g} {args.scale[1]:g}, expected the smaller first")
+        raise ValueError(f"--scale: got {args.scale[0]:g} {args.scale[1]:g}, expected the smaller number first")
     for size in (args.size, args.crop or args.size):
         networks.check(args.model, size, given)
     if args.data == "scenes" and args.root is not None:
-        raise ValueError(f"--root: got {args.root}, expected none: scenes are drawn; --data camvid reads one")
+        raise ValueError(f"--root: got {args.root}, expected none: scenes are synthetic; --data folder reads one")
     if args.classes is not None and not 2 <= args.classes < VOID:
         raise ValueError(f"--classes: got {args.classes}, expected 2 to {VOID - 1}")
     load_modules(args.imports)
     expressions = [str(parse(text, args.set)) for text in args.loss]
     if len(set(expressions)) < len(expressions):
-        raise ValueError(f"--loss: got {', '.join(expressions)}, expected each once")
+        raise ValueError(f"--loss: got {', '.join(expressions)}, expected each loss once")
     named = {setting.partition("=")[0].rpartition(".")[0] for setting in args.set} - {""}
     for loss in named - {text.partition("(")[0] for text in args.loss}:
         raise ValueError(f"--set: got an option of {loss}, which is not among --loss")

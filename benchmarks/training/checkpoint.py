@@ -35,7 +35,7 @@ def write(folder: Path, state: dict[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any]:
     """What was written last, on the CPU; what a killed run had begun to write after it is removed."""
     path = folder / NAME
-    expected = f"expected a checkpoint of format {FORMAT} by python -m benchmarks train"
+    expected = f"expected a checkpoint of format {FORMAT}, written by python -m benchmarks train"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: found no such file, {expected}")
     with open(path, "rb") as file:

@@ -44,7 +44,7 @@ class Expression:
 
 def parse(text: str, settings: Sequence[str] = ()) -> Expression:
     """settings: ``NAME=VALUE`` of every loss, or ``LOSS.NAME=VALUE`` of one."""
-    expected = f"one of {', '.join(KNOWN)}, or a call of one such as PATLoss(temperature=5)"
+    expected = f"one of {', '.join(KNOWN)}, or one with options, such as PATLoss(temperature=5)"
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError as error:
@@ -60,13 +60,15 @@ def parse(text: str, settings: Sequence[str] = ()) -> Expression:
         name, equals, value = setting.partition("=")
         loss, dot, option = name.rpartition(".")
         if not (equals and option.isidentifier()) or (dot and loss not in KNOWN):
-            raise ValueError(f"--set: got {setting!r}, expected NAME=VALUE or LOSS.NAME=VALUE, LOSS one of --loss")
+            raise ValueError(
+                f"--set: got {setting!r}, expected NAME=VALUE or LOSS.NAME=VALUE, such as PATLoss.temperature=5"
+            )
         if not dot or loss == call.func.id:
             found[option] = value
     made = Expression(call.func.id, tuple(map(ast.unparse, call.args)), tuple(found.items()))
     # So that a mistake is said before the data are read.
     if made.build().reduction == "none":
-        raise ValueError(f"--loss {made}: got reduction='none', expected a loss that is one number")
+        raise ValueError(f"--loss {made}: got reduction='none', expected 'mean' or 'sum': training needs one number")
     return made
 
 
@@ -110,7 +112,7 @@ def parts() -> dict[str, Any]:
 
 
 def _expected() -> str:
-    return f"a literal, a word or one of {', '.join(parts())}"
+    return f"a number, a word, or a part of a loss such as Focal(2), known: {', '.join(parts())}"
 
 
 def _value(node: ast.expr) -> Any:

@@ -72,8 +72,8 @@ class Training:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise ValueError(
-                f"--batch: got {len(images)} image in a process, whose features of 1 x 1 have nothing to be normalised "
-                "over; expected 2 or more, or larger images"
+                f"--batch: got {len(images)} image in a process, with features of 1 x 1, where batch normalisation has "
+                "nothing to take a mean over; expected 2 or more images, or larger ones"
             ) from error
 
     @property

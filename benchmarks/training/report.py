@@ -46,7 +46,7 @@ def describe(data: Data, args: argparse.Namespace, device: torch.device) -> str:
         f"{args.data}: {len(data.train)} training and {len(data.val)} validation images{test} "
         f"of {args.size[0]} x {args.size[1]}; {args.model}, {args.steps} steps of {args.batch} images a loss, "
         f"on {device}\n"
-        f"% of the labelled training pixels: {shares}; {present[0] / present[-1]:.0f} : 1 from end to end"
+        f"% of the labelled training pixels: {shares}; the first has {present[0] / present[-1]:.0f} times the last"
     )
 
 

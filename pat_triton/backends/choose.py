@@ -61,7 +61,7 @@ def choose(backend: str, device: torch.device) -> Backend:
 
 def _kernels(device: torch.device) -> Backend:
     if not find_spec("triton"):
-        raise ValueError("backend: 'triton' needs the package triton, which is not installed; 'auto' does without")
+        raise ValueError("backend: 'triton' needs the package triton, which is not installed; 'auto' works without it")
     kernels = import_module(".triton.backend", __package__)
     if device.type not in KERNEL_DEVICES and not kernels.INTERPRETED:
         raise ValueError(

@@ -4,6 +4,7 @@ from .calls import call, counts_of_call, kinds
 from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
 from .scalars import (
     Default,
+    as_written,
     away_from_0,
     finite,
     flag,
@@ -41,6 +42,7 @@ __all__ = [
     "LOGITS",
     "Default",
     "alike",
+    "as_written",
     "away_from_0",
     "call",
     "classes",

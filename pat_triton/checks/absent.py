@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from .scalars import plural
+
 if TYPE_CHECKING:
     from ..settings import Settings
 
@@ -28,10 +30,11 @@ def tell_of_absent(settings: "Settings", histogram: Tensor, class_counts: Tensor
     if not found or key in said:
         return
     said.add(key)
-    listed = ", ".join(f"{int(pixels[c])} of class {c}" for c in found[:5]) + (", ..." if len(found) > 5 else "")
+    listed = [f"class {c}: {plural(int(pixels[c]), 'pixel')}" for c in found[:5]] + ["..."] * (len(found) > 5)
     warnings.warn(
-        f"class_counts: got 0 for classes that the target has pixels of ({listed}), expected the counts of the data "
-        f"that are trained on; are these of another data set, or of a part of it? {effect}. This is said once",
+        f"class_counts: got 0 for classes that have pixels in the target ({', '.join(listed)}), expected the counts of "
+        "the training data; are these counts of other data, or of a part? Count again: pat_triton.class_counts(data, "
+        f"num_classes={len(class_counts)}). {effect}. This warning is given once",
         stacklevel=_outside(),
     )
 
@@ -40,11 +43,11 @@ def _effect(settings: "Settings") -> str:
     """What becomes of the pixels of such a class; nothing to say where counts are not used."""
     effects = []
     if settings.numerator == "effective_number":
-        effects.append("These pixels have no loss, as the class-balanced weight of a count of 0 is 0")
+        effects.append("With these counts such pixels have no loss, as the class-balanced weight of a count of 0 is 0")
     if {"offset", "margin", "variation"} & set(settings.rows):
-        effects.append("The logits are adjusted as if the count were 1, that of the rarest class")
+        effects.append("A count of 0 is taken as 1, so the logits are adjusted as if the class were extremely rare")
     if settings.numerator is None and not effects:
-        effects.append("What becomes of these pixels depends on the loss's parts")
+        effects.append("What happens to such pixels depends on the adjustment and the weights of this loss")
     return ". ".join(effects)
 
 

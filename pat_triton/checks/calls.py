@@ -41,14 +41,14 @@ def _target(settings: "Settings", logits: Tensor, given: "Call") -> Tensor:
     if logits.shape[2:] != target.shape[1:]:
         if settings.gradient == "one_pass" and not settings.reduce:
             raise ValueError(
-                "gradient: 'one_pass' with reduction='none' needs logits of their target's size, got "
-                f"{tuple(logits.shape)} for {tuple(target.shape)}: the factor of each pixel comes too late; "
-                "choose 'auto' or 'recompute'"
+                "gradient: 'one_pass' with reduction='none' expects logits of the target's size, got shape "
+                f"{tuple(logits.shape)} for a target of shape {tuple(target.shape)}; where logits are resized, choose "
+                "'auto' or 'recompute', which compute the gradient in backward"
             )
         if settings.sharding == "rows":
             raise ValueError(
-                f"sharding: 'rows' needs logits of their target's size, got {tuple(logits.shape)} for "
-                f"{tuple(target.shape)}: a resized row also sees a row of the next process"
+                f"sharding: 'rows' expects logits of the target's size, got shape {tuple(logits.shape)} for a target "
+                f"of shape {tuple(target.shape)}; resizing would need rows that other processes have"
             )
     return target
 

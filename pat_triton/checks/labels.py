@@ -5,6 +5,8 @@ import os
 import torch
 from torch import Tensor
 
+from .scalars import as_written, plural
+
 # Where looking at the labels costs no synchronisation with the host.
 CHECKED_DEVICES = ("cpu",)
 
@@ -36,23 +38,35 @@ def wrong_labels(
     more: str = "give the logits more channels",
 ) -> ValueError:  # fmt: skip
     """The error for labels known to be neither a class nor ignored, for some of them. where: they are; name: of their
-    tensor; more: what there would be if they were classes."""
+    tensor; more: what to do if they are classes."""
     y = y.to(torch.int64)
     right = ((y >= 0) & (y < classes)) | torch.isin(y, torch.tensor(ignored, device=y.device))
     values, numbers = y[~right].unique(return_counts=True)
-    shown = ignored[0] if len(ignored) == 1 else ignored
     found = list(zip(values.tolist(), numbers.tolist(), strict=True))
-    listed = ", ".join(f"{value} ({number} pixels)" for value, number in found[:5])
-    others = f" and {len(found) - 5} other values" if len(found) > 5 else ""
+    listed = ", ".join(f"{value} ({plural(number, 'pixel')})" for value, number in found[:5])
+    others = f" and {plural(len(found) - 5, 'other value')}" if len(found) > 5 else ""
+    number = int(numbers.sum())
     return ValueError(
-        f"{where}: {int(numbers.sum())} labels are neither a class 0..{classes - 1} nor "
-        f"ignore_index={shown}: {listed}{others}; {_likely(values.tolist(), classes, name, more)}"
+        f"{where}: {plural(number, 'label')} {'is' if number == 1 else 'are'} neither a class 0..{classes - 1} nor "
+        f"ignore_index={as_written(ignored)}: {listed}{others}; "
+        f"{_likely(y.unique().tolist(), values.tolist(), classes, ignored, name, more)}"
     )
 
 
-def _likely(values: list[int], classes: int, name: str, more: str) -> str:
-    if values in ([-100], [-1], [255]):
-        return f"to ignore these pixels pass ignore_index={values[0]}"
-    if values == [classes]:
-        return f"labels that count from 1 need {name} - 1; if {classes} means unlabelled pass ignore_index={classes}"
-    return f"map the data set's ids to 0..{classes - 1} first, or {more}"
+def _likely(
+    labels: list[int], wrong: list[int], classes: int, ignored: tuple[int, ...], name: str, more: str
+) -> str:  # fmt: skip
+    """What to do about the wrong ones of the labels that occur."""
+    if wrong == [classes]:
+        unlabelled = f"if {classes} means unlabelled pass ignore_index={classes}"
+        if 0 in labels:
+            return f"{unlabelled}; if 0 does, and classes count from 1, pass {name}.long() - 1 and ignore_index=-1"
+        return f"labels that count from 1 need {name} - 1; {unlabelled}"
+    if classes == 2 and labels == [0, 255]:
+        return "in a mask of 0 and 255 write 1 for 255; to ignore these pixels pass ignore_index=255"
+    negative = [label for label in wrong if label < 0]
+    if len(negative) < 2 and {*wrong} <= {*negative, 255}:
+        # With the labels that are ignored already, unless they are a default or a guess that nothing has.
+        kept = [label for label in ignored if label in labels or 0 <= label < classes]
+        return f"to ignore these pixels pass ignore_index={as_written((*kept, *sorted(wrong, reverse=True)))}"
+    return f"map the data set's ids to 0..{classes - 1} first" + ("" if negative else f", or {more}")

@@ -27,13 +27,15 @@ def part(argument: str, value: Any, expected: str, module: str) -> Any:
     """One of the parts of a loss that are callables; ``module`` is where the package has those of this kind."""
     if isinstance(value, type):
         raise TypeError(
-            f"{argument}: expected {expected}, got the class {value.__name__}; {value.__name__}(...) makes one"
+            f"{argument}: expected {expected}, got the class {value.__name__}; pass an instance, {value.__name__}(...)"
         )
     if not callable(value):
         hint = "; class weights go to weight=" if argument == "weights" else ""
         raise TypeError(f"{argument}: expected {expected}, got {short(value)}{hint}")
     if type(value).__module__ != module and type(value).__module__ in PARTS:
-        raise TypeError(f"{argument}: {value!r} is for the argument {PARTS[type(value).__module__]!r}")
+        raise TypeError(
+            f"{argument}: expected {expected}, got {short(value)}; pass that as {PARTS[type(value).__module__]}="
+        )
     return value
 
 
@@ -57,9 +59,9 @@ def positive(argument: str, value: Any) -> float:
 def away_from_0(argument: str, number: float) -> float:
     """One to divide by."""
     if abs(number) < SMALLEST:
-        size = "" if number > 0 else " in size"
         raise ValueError(
-            f"{argument}: expected a number that float32 holds, from {SMALLEST:.1e}{size} on, got {number:g}"
+            f"{argument}: expected a number whose absolute value is at least {SMALLEST:.1e}, below which float32 loses "
+            f"digits, got {number:g}"
         )
     return number
 
@@ -78,16 +80,18 @@ def _number(argument: str, value: Any) -> Any:
         if isinstance(value, Tensor):
             without_gradient(argument, value)
             if value.is_meta:
-                raise ValueError(f"{argument}: expected a number, got a tensor on meta, which has none")
+                raise ValueError(f"{argument}: expected a number, got a tensor on the device meta, which has none")
         number = value.item()
     if isinstance(number, bool) or not isinstance(number, Real):
-        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}{_extent(value)}")
+        inside = "" if number is value else f" of {type(number).__name__}"
+        raise TypeError(f"{argument}: expected a number, got {type(value).__name__}{_extent(value)}{inside}")
     size: Any = abs(number)
     if not size <= sys.float_info.max:
         raise ValueError(f"{argument}: expected a finite number, got {cut(str(number))}")
     if size > LARGEST:
         raise ValueError(
-            f"{argument}: expected a number that float32 holds, up to {LARGEST:.1e} in size, got {float(number):g}"
+            f"{argument}: expected a number whose absolute value is at most {LARGEST:.1e}, the largest that float32 "
+            f"holds, got {float(number):g}"
         )
     return number
 
@@ -99,7 +103,7 @@ def head_weight(argument: str, value: Any) -> float:
             f"{argument}: got a tensor on {value.device}, expected numbers, or tensors on the CPU: reading it would "
             "make every call wait for the device"
         )
-    without_gradient(argument, value, "each of them")
+    without_gradient(argument, value, "each tensor in the list")
     return finite(argument, value)
 
 
@@ -107,7 +111,10 @@ def without_gradient(argument: str, value: Any, of: str = "") -> None:
     """ValueError for a tensor that would silently get no gradient. of: what to detach, if it is not the argument."""
     if isinstance(value, Tensor) and value.requires_grad:
         detached = f".detach() of {of}" if of else f"{argument}.detach()"
-        raise ValueError(f"{argument}: expected no requires_grad, as it gets no gradient; pass {detached}")
+        raise ValueError(
+            f"{argument}: got a tensor with requires_grad=True, expected one without: the loss gives it no gradient; "
+            f"pass {detached}"
+        )
 
 
 def _extent(value: Any) -> str:
@@ -133,13 +140,13 @@ def index(argument: str, value: Any) -> int:
     if isinstance(value, torch.SymInt):  # of an exported graph for any size
         return value  # type: ignore[return-value]
     if isinstance(value, Tensor) and value.is_meta:
-        raise ValueError(f"{argument}: expected an int, got a tensor on meta, which has none")
+        raise ValueError(f"{argument}: expected an int, got a tensor on the device meta, which has none")
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise TypeError(f"{argument}: expected an int, got {type(value).__name__}")
+        raise TypeError(f"{argument}: expected an int, got {type(value).__name__}{_extent(value)}")
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{argument}: expected an int of 64 bits, got {short(number)}")
     return number
@@ -151,16 +158,27 @@ class Default(int):
 
 def ignore_index(argument: str, value: Any) -> int | tuple[int, ...]:
     """A label, or several of them."""
+    if value is None:
+        raise TypeError(f"{argument}: expected an int or a list of ints, got None; pass -1 to ignore nothing")
     if isinstance(value, Default) or not isinstance(value, tuple | list):
         return value if isinstance(value, Default) else index(argument, value)
     if not value:
-        raise ValueError(f"{argument}: got no label, expected one or several; -1 is one that no data set has")
+        raise ValueError(f"{argument}: expected an int or a list of ints, got {value!r}; pass -1 to ignore nothing")
     return tuple(index(argument, label) for label in value)
 
 
 def labels_of(ignore_index: int | tuple[int, ...]) -> tuple[int, ...]:
     """As a tuple."""
     return ignore_index if isinstance(ignore_index, tuple) else (int(ignore_index),)
+
+
+def as_written(labels: tuple[int, ...]) -> int | tuple[int, ...]:
+    """As a user writes an ``ignore_index``."""
+    return labels[0] if len(labels) == 1 else tuple(labels)
+
+
+def plural(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def short(value: Any) -> str:

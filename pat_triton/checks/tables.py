@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .labels import looks_at_labels
 from .scalars import short, without_gradient
-from .tensors import LABELS, dtype_name, dtype_names, tensor
+from .tensors import LABELS, dtype_name, dtype_names, elsewhere, tensor
 
 
 def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
@@ -16,7 +16,7 @@ def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
     listed = not isinstance(values, Tensor)
     if listed:
         for value in values if isinstance(values, list | tuple) else ():
-            without_gradient(argument, value, "each of them")
+            without_gradient(argument, value, "each tensor in the list")
     else:
         tensor(argument, values)
         without_gradient(argument, values)
@@ -30,9 +30,11 @@ def vector(argument: str, values: Sequence[float] | Tensor | Any) -> Tensor:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{argument}: expected a list, array or tensor of numbers, got {short(values)}") from error
     if given.is_meta:
-        raise ValueError(f"{argument}: expected numbers, got a tensor on meta, which has none")
-    if given.ndim != 1 or len(given) < 2:
-        raise ValueError(f"{argument}: expected one number a class, shape (L,), got shape {tuple(given.shape)}")
+        raise ValueError(f"{argument}: expected numbers, got a tensor on the device meta, which has none")
+    if given.ndim != 1:
+        raise ValueError(f"{argument}: expected one number for each class, got shape {tuple(given.shape)}")
+    if len(given) < 2:
+        raise ValueError(f"{argument}: expected numbers for at least 2 classes, got {len(given)}")
     return given  # type: ignore[no-any-return]
 
 
@@ -45,7 +47,7 @@ def read(argument: str, given: Tensor) -> Tensor:
     """In float64 on the CPU, for which a GPU is waited for once; ValueError for numbers that count nothing."""
     v = given.to("cpu").to(torch.float64)
     if not bool(torch.isfinite(v).all()):
-        raise ValueError(f"{argument}: expected finite numbers, got {v.tolist()}")
+        raise ValueError(f"{argument}: expected finite numbers, got {short(v.tolist())}")
     if bool((v < 0).any()):
         raise ValueError(f"{argument}: expected numbers of 0 or more, got {v.min().item():g}")
     return v
@@ -63,7 +65,7 @@ def weights(argument: str, values: Any, validate: bool = False) -> Tensor:
     if not bool(kept.to("cpu").to(torch.float64).isfinite().all()):
         raise ValueError(f"{argument}: expected numbers that {dtype_name(kept)} holds, got {v.max().item():g}")
     if not bool(kept.any()):
-        raise ValueError(f"{argument}: every weight is 0")
+        raise ValueError(f"{argument}: expected at least one weight above 0, got 0 for every class")
     return kept
 
 
@@ -73,11 +75,14 @@ def counts(argument: str, values: Any, validate: bool = False) -> Tensor:
     given = vector(argument, values)
     v = read(argument, given)
     if bool(((v > 0) & (v < 1)).any()):
-        raise ValueError(f"{argument}: expected pixel counts, got {v.tolist()}: frequencies, not counts")
+        raise ValueError(
+            f"{argument}: expected numbers of pixels, got {short(v.tolist())}, which look like shares of the pixels; "
+            "pat_triton.class_counts counts the pixels of a data set"
+        )
     if bool((v != v.floor()).any()):
-        raise ValueError(f"{argument}: expected whole numbers of pixels, got {v.tolist()}")
+        raise ValueError(f"{argument}: expected whole numbers of pixels, got {short(v.tolist())}")
     if not bool(v.any()):
-        raise ValueError(f"{argument}: every count is 0")
+        raise ValueError(f"{argument}: expected at least one count above 0, got 0 for every class")
     if bool((v >= 2**63).any()):
         raise ValueError(f"{argument}: expected counts below 2 ** 63, got {v.max().item():g}")
     # Through the caller's own integers: float64 would round counts above 2 ** 53.
@@ -96,7 +101,7 @@ def per_class(argument: str, table: Tensor | None, z: Tensor) -> None:
         )
     if table.device != z.device:
         raise ValueError(
-            f"{argument}: is on {table.device}, the logits on {z.device}; "
+            f"{argument}: expected it on {z.device}, like the logits, got it on {table.device}; "
             "move the loss with criterion.to(logits.device)"
         )
 
@@ -106,20 +111,22 @@ def mask_sizes(sizes: Any, z: Tensor) -> None:
         return
     if not isinstance(sizes, Tensor) or sizes.dtype not in LABELS:
         got = dtype_name(sizes) if isinstance(sizes, Tensor) else type(sizes).__name__
-        raise TypeError(f"mask_sizes: expected a tensor of {dtype_names(LABELS)} numbers of pixels, got {got}")
+        raise TypeError(f"mask_sizes: expected a tensor of {dtype_names(LABELS)}, got {got}")
     if sizes.shape != z.shape[:2]:
         raise ValueError(
             f"mask_sizes: expected shape {tuple(z.shape[:2])}, a number for each image and class, "
             f"got {tuple(sizes.shape)}"
         )
     if sizes.device != z.device:
-        raise ValueError(f"mask_sizes: expected on {z.device} like the logits, got {sizes.device}")
+        raise elsewhere("mask_sizes", sizes, z, "logits")
 
 
 def same_images(images: Tensor) -> None:
     """How many each process has of a batch whose rows are split."""
     if bool((images != images[0]).any()):
-        raise ValueError(f"sharding: 'rows' needs the same images on every process, got {images.tolist()} of them")
+        raise ValueError(
+            f"sharding: 'rows' expects rows of the same images on every process, got {images.tolist()} images"
+        )
 
 
 def large_enough(mask_sizes: Tensor, sizes: Tensor) -> None:
@@ -128,11 +135,14 @@ def large_enough(mask_sizes: Tensor, sizes: Tensor) -> None:
     if len(wrong):
         b, c = wrong[0].tolist()
         raise ValueError(
-            f"mask_sizes: got {int(mask_sizes[b, c])} pixels of class {c} in image {b}, whose target has "
-            f"{int(sizes[b, c])}; expected those of the whole image that it is a part of"
+            f"mask_sizes: got {int(mask_sizes[b, c])} for class {c} in image {b}, expected at least "
+            f"{int(sizes[b, c])}, the pixels of that class in the target; pass the numbers of pixels in the whole "
+            "image, of which the target is a crop"
         )
 
 
 def mask_sizes_unused(rule: Any) -> ValueError:
     """The error for mask sizes that were given to a rule which has no use for them."""
-    return ValueError(f"mask_sizes: got some, but {rule!r} weighs without them; MaskSize() (PATLoss) uses them")
+    return ValueError(
+        f"mask_sizes: got some, expected none: {rule!r} does not use them; MaskSize(), as in PATLoss, does"
+    )

@@ -103,12 +103,13 @@ class Loss(nn.Module):
         name, theirs = type(self).__name__, keywords(Loss)
         refuse(
             name, options, list(dict.fromkeys((*keywords(self.kind), *theirs))),
-            f". If it is of the base configuration's loss, dict(_delete_=True, type=\"{name}\") inherits nothing",
+            ". If it is inherited from the base configuration's loss, write "
+            f"dict(_delete_=True, type=\"{name}\"), which inherits nothing",
         )  # fmt: skip
         self.loss_name = _added_up(self.default_name if loss_name is None else loss_name)
         if class_weight is not None:
             if options.get("weight") is not None:
-                raise ValueError("class_weight: got it and weight, expected one of them: they are the same")
+                raise ValueError("class_weight: got weight too, expected one of the two: they mean the same")
             options["weight"] = get_class_weight(class_weight)
         self.criterion = self.kind(**options)
         if avg_non_ignore is not None:
@@ -154,21 +155,21 @@ def _only_softmax(asked: type[Loss], **given: Any) -> None:
     for word, value in given.items():
         if checks.flag(word, value):
             raise ValueError(
-                f"{word}: {asked.__name__} got True, expected False or nothing: it is a softmax loss, of classes that "
-                f"exclude each other. {_inherited(asked, word, False)}"
+                f"{word}: {asked.__name__} got True, expected False or nothing: it is a softmax loss, where each pixel "
+                f"has one class. {_inherited(asked, word, False)}"
             )
 
 
 def _inherited(asked: type[Loss], word: str, value: Any) -> str:
     return (
-        f"If it is of the base configuration's loss, write {word}={value}, or "
+        f"If it is inherited from the base configuration's loss, write {word}={value}, or "
         f'dict(_delete_=True, type="{asked.__name__}"), which inherits nothing'
     )
 
 
 def _added_up(name: Any) -> str:
     if not isinstance(name, str) or "loss" not in name:
-        raise ValueError(f"loss_name: expected a name with 'loss' in it, which mmengine adds up, got {name!r}")
+        raise ValueError(f"loss_name: expected a name with 'loss' in it, as mmengine adds up no others, got {name!r}")
     return name
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .. import checks, private
 from ..criterion import SegmentationLoss
+from . import loss_of_ours
 
 
 class MonaiLoss(nn.Module):
@@ -23,7 +24,7 @@ class MonaiLoss(nn.Module):
 
     def __init__(self, criterion: SegmentationLoss) -> None:
         super().__init__()
-        self.criterion = criterion
+        self.criterion = loss_of_ours(criterion)
 
     def forward(self, input: Tensor | Sequence[Tensor], target: Tensor, **given: Any) -> Any:
         """input: logits, or a list of them (deep supervision). given: what ``SegmentationLoss`` takes besides, such as
@@ -32,6 +33,7 @@ class MonaiLoss(nn.Module):
         heads = [private.plain(head) for head in input] if several else [private.plain(input)]
         for head in heads:
             checks.logits(head)
+        checks.tensor("target", target)
         labels = private.plain(target)
         if heads and labels.ndim == heads[0].ndim and labels.shape[1] == heads[0].shape[1]:
             labels = _from_one_hot(labels)
@@ -45,8 +47,8 @@ class MonaiLoss(nn.Module):
 def _from_one_hot(y: Tensor) -> Tensor:
     if y.device.type == "cpu" and not (bool(((y == 0) | (y == 1)).all()) and bool((y.sum(1) == 1).all())):
         raise ValueError(
-            f"target: got {tuple(y.shape)}, a channel for each class, expected 0 and 1 with a single 1 for each pixel; "
-            "soft labels have no class"
+            f"target: got shape {tuple(y.shape)}, a channel for each class, expected one-hot labels: at each pixel a "
+            "single 1, and 0 in the other channels; soft labels are not taken"
         )
     return (y.to(torch.uint8) if y.dtype == torch.bool else y).argmax(1)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import checks
 from ..criterion import SegmentationLoss
+from . import loss_of_ours
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -35,7 +36,7 @@ def set_loss(model: Model, criterion: SegmentationLoss) -> Model:
     """The loss of a ``...ForSemanticSegmentation``: ``model(pixel_values, labels=labels).loss`` is the criterion's
     from now on, also in ``Trainer``. Returns the model; a second call replaces the first.
 
-    The model is called without its labels, so that it enlarges nothing and computes no loss. The loss is that of
+    The model is called without its labels, so that it upsamples nothing and computes no loss. The loss is that of
     ``outputs.logits``, and of the auxiliary head, where the model has one, times ``config.auxiliary_loss_weight``. The
     mode is the model's, whatever the criterion's. The label to ignore is that of ``config``, unless the criterion was
     given one. ``num_items_in_batch`` counts as for ``loss_function``.
@@ -113,12 +114,7 @@ class Loss:
     """A criterion for calls that each have a mode, a label to ignore and a device of their own."""
 
     def __init__(self, criterion: SegmentationLoss) -> None:
-        if not isinstance(criterion, SegmentationLoss):
-            made = isinstance(criterion, type) and issubclass(criterion, SegmentationLoss)
-            hint = f"; write {criterion.__name__}()" if made else ""
-            got = criterion.__name__ if isinstance(criterion, type) else type(criterion).__name__
-            raise TypeError(f"criterion: expected a loss of pat_triton, such as PATLoss(), got {got}{hint}")
-        self.criterion = criterion
+        self.criterion = loss_of_ours(criterion)
         self.moved: dict[torch.device, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -284,9 +280,12 @@ def _reads_loss_function(kind: type[Any]) -> bool:
 
 def _logits(outputs: Any) -> Tensor:
     """Of outputs without a loss, of any kind."""
-    if isinstance(outputs, Mapping):
-        return outputs["logits"]  # type: ignore[no-any-return]
-    return outputs[0] if isinstance(outputs, tuple) else outputs.logits  # type: ignore[no-any-return]
+    if isinstance(outputs, tuple):
+        return outputs[0]  # type: ignore[no-any-return]
+    logits = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    if logits is None:
+        raise TypeError(f"outputs: expected outputs of a model with logits among them, got {type(outputs).__name__}")
+    return logits  # type: ignore[no-any-return]
 
 
 def _recording() -> bool:

@@ -24,8 +24,8 @@ def read_labels(file: Path, ids: Mapping[int, int], name: str, flexible: bool) -
     labels, _ = decode(file)
     if labels.mode not in WHOLE:
         raise ValueError(
-            f"{file}: found pixels of mode {labels.mode}, expected labels of one byte a pixel, the number of its "
-            "class; is this the image, or a picture of the labels in colours?"
+            f"{file}: found pixels of mode {labels.mode}, expected labels of one byte a pixel, the class "
+            "index; is this the image, or a picture of the labels in colours?"
         )
     values = np.asarray(labels)
     unknown = [label for label in np.unique(values).tolist() if int(label) not in ids]
@@ -56,7 +56,7 @@ def doubts(pixels: Sequence[int], ids: Mapping[int, int], names: Sequence[str], 
         void = sorted(label for label in seen if ids[label] == VOID)
         rest = f", and all else is ignored (the labels {_listed(void)})" if void else ""
         found.append(
-            f"all labelled pixels are of one class, {names[only]}{rest}: whatever is predicted as that class is right"
+            f"all labelled pixels are of one class, {names[only]}{rest}: a network that predicts it everywhere is right"
         )
     shifted = _shifted(seen, ids, flexible)
     if shifted:
@@ -75,7 +75,7 @@ def _shifted(seen: Collection[int], ids: Mapping[int, int], flexible: bool) -> s
     classes = sorted(label for label, number in ids.items() if number != VOID)
     option = " --labels-from {}" if flexible else ""
     if set(seen) <= {0, 255} and 255 in seen:
-        return "; is this a mask of 0 and 255? Expected the numbers of classes: write 1 instead of 255"
+        return "; is this a mask of 0 and 255? Expected class indices: write 1 instead of 255"
     # 0 is taken as void, the last class is not there, and the one before it is, or just one is.
     present = set(seen) & set(classes)
     if (

@@ -53,7 +53,10 @@ class Published(Layout):
             if not path.is_dir():
                 ends = "|".join(self.image_ends)
                 expected = f"{self.images}/*{ends} and {self.labels}/*{self.label_end}".format(split="SPLIT")
-                raise FileNotFoundError(f"{path}: no such folder; --data {self.name} expects {expected} below --root")
+                names = ", ".join(self.splits.values())
+                raise FileNotFoundError(
+                    f"{path}: no such folder; --data {self.name} expects {expected} below --root, SPLIT being {names}"
+                )
         images, labels = files_of(folder), files_of(label_folder)
         candidates = [of_two_trees(images, labels, _tag(self.image_ends[0]), [tag]) for tag in self._label_tags()]
         best = max(candidates, key=lambda pairing: len(pairing.pairs))  # the first of those that have as many
@@ -143,7 +146,7 @@ class Anywhere(Published):
         whole = self._paired(folder, label_folder)
         if len(whole.pairs) < 2:
             raise FileNotFoundError(
-                f"{folder}: found one image with labels, expected some to train on and some to judge"
+                f"{folder}: found one image with labels, expected at least two, one of them for validation"
             )
         held = {
             pair for number, pair in enumerate(whole.pairs) if number % HELD_OUT == min(len(whole.pairs), HELD_OUT) - 1
@@ -178,8 +181,8 @@ class Anywhere(Published):
     def _expected(self) -> str:
         return (
             f"--data {self.name} expects images and labels of the same names in images/SPLIT and labels/SPLIT, in "
-            "SPLIT/images and SPLIT/labels, side by side in SPLIT (labels NAME.png or NAME_mask.*), or so without "
-            f"SPLIT, which is {', '.join(SPLITS)}, below --root"
+            "SPLIT/images and SPLIT/labels, side by side in SPLIT (labels NAME.png or NAME_mask.*), or without the "
+            f"folder SPLIT, below --root, SPLIT being {', '.join(SPLITS)}"
         )
 
 

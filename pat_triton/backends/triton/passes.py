@@ -70,7 +70,8 @@ class Pass:
         for name, tensor in (("logits", logits), ("pixel_weight", inputs.pixel_weight)):
             if tensor is not None and tensor.is_neg():
                 raise ValueError(
-                    f"{name}: the kernels read memory, which holds the negative; pass {name}.resolve_neg()"
+                    f"{name}: got a view whose numbers are negated when they are read, which the kernels do not do; "
+                    f"pass {name}.resolve_neg()"
                 )
         forward, compute, L = grad_output is None, compute_dtype(logits), logits.shape[1]
         self.device, self.pixels = logits.device, target.shape
@@ -294,7 +295,7 @@ def triton_fn(curve: Curve | type[Curve]) -> Any:
     made = TRITON_FNS.get(curve.name) or getattr(curves, curve.name, None)
     if made is None:
         raise ValueError(
-            f"curve: {curve.name!r} has no Triton twin; give one with "
-            f"pat_triton.register({name}, twin=...) or choose backend='torch'"
+            f"curve: {curve.name!r} has no Triton function; give it one with pat_triton.register({name}, twin=...), or "
+            "choose backend='torch'"
         )
     return made
