@@ -174,7 +174,7 @@ class Executed(Plan):
         gradients: list[Tensor | None] = []
         sums: list[ClassSums] = []
         for number, run in enumerate(self.passes):
-            term, gradient, by_class = run(heads[number], target, tables, each[number], None, pixel_weight)
+            term, gradient, by_class, _ = run(heads[number], target, tables, each[number], None, pixel_weight)
             loss = term if loss is None else loss + term
             gradients.append(gradient)
             if by_class is not None:

@@ -45,14 +45,16 @@ def run(
     logits: Tensor, target: Tensor, inputs: LossInputs, *,
     reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output
+    derivatives = inputs.regions and inputs.regions.derivatives
+    tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output, derivatives
     rest = (
         inputs.curve.name, inputs.rows, inputs.first, inputs.lead, inputs.noise and inputs.noise.distribution,
         inputs.ignored, inputs.align_corners, inputs.uniform_scale, reduce, gradient, sums,
+        inputs.regions and inputs.regions.needs,
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
-    return Result(*made(logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output))
+    return Result(*made(*tensors))
 
 
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
