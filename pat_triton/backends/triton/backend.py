@@ -12,7 +12,7 @@ from ...inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ...kinds import Cache, kinds
 from ...resize import Resize, bilinear
 from . import hardware, tiles
-from .counting import Confusion, Histogram, TableMaker, rescale
+from .counting import Confusion, Histogram, RegionLosses, TableMaker, rescale
 from .launch import Launch
 from .loss import loss_kernel
 from .passes import Layout, Pass, loss_tile, programs
@@ -24,6 +24,7 @@ from .views import index_dtype, strides_over_pixels
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
 
 planned_histogram, planned_tables, planned_pass, planned_rescale = Histogram, TableMaker, Pass, rescale
+planned_regions = RegionLosses
 
 T = TypeVar("T")
 

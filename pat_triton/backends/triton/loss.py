@@ -38,7 +38,7 @@ from .pixel import (
     uniform_scale,
     weight_of,
 )
-from .regions import region_gradient, region_of, region_terms, softmax_of, store_sums, weight_or_1
+from .regions import factor_of, region_gradient, region_of, region_terms, softmax_of, store_sums
 from .views import pixels_at, pixels_or_none, read, tile
 
 
@@ -114,7 +114,7 @@ def loss_kernel(
 
     regional = None
     if REGIONS is not None:
-        each = weight_or_1(weight_at, is_class, COMPUTE)
+        each = factor_of(weight_at, factor, is_class, COMPUTE)
         if KEPT:
             r = softmax_of(came, own_z, each, is_class, PTX)
         elif REGIONS[2]:

@@ -57,12 +57,14 @@ def region_of(exps, own, weight, kept, PTX: tl.constexpr):
 
 
 @triton.jit
-def weight_or_1(pixel_weight, is_class, COMPUTE: tl.constexpr):
-    """Of labelled pixels; 0 of others. pixel_weight: pointers, or None."""
-    if pixel_weight is None:
-        return is_class.to(COMPUTE)
-    else:
-        return tl.load(pixel_weight, mask=is_class, other=0.0).to(COMPUTE)
+def factor_of(pixel_weight, grad_output, is_class, COMPUTE: tl.constexpr):
+    """What multiplies a labelled pixel's part, 0 of others. pixel_weight, grad_output: pointers, or None."""
+    w = is_class.to(COMPUTE)
+    if pixel_weight is not None:
+        w *= tl.load(pixel_weight, mask=is_class, other=0.0).to(COMPUTE)
+    if grad_output is not None:
+        w *= tl.load(grad_output, mask=is_class, other=0.0)
+    return w
 
 
 @triton.jit

@@ -35,7 +35,7 @@ from .pixel import (
     uniform_scale,
     weight_of,
 )
-from .regions import slope, weight_or_1
+from .regions import factor_of, slope
 from .resize import begin, bilinear_coords, lerp, lerp_weight, next_block, read_between, rows_between
 from .views import pixel_at, pixel_or_none
 
@@ -100,9 +100,9 @@ def resized_loss_kernel(
         y = y0 + k
         inside = x < tl.where(y < end, resize.columns.size, 0)
         own, is_class, ignored = labels[k]  # type: ignore[var-annotated]
-        each = pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x)
+        weight_at = pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x)
         factor = pixel_or_none(grad_output, strides.grad_output, b, y, x)
-        w = weight_of(weights + b * L, own, is_class, each, factor, inside, COMPUTE)
+        w = weight_of(weights + b * L, own, is_class, weight_at, factor, inside, COMPUTE)
         column = named(columns[k])
         label_a = less_margin(of_label(column.label_a, ignored), own, is_class, tables, L)
         top = tl.maximum(column.top, label_a)
@@ -117,7 +117,7 @@ def resized_loss_kernel(
             at += strides.saved.label
             tl.store(at, others, mask=inside)
         if REGIONS is not None:
-            each = weight_or_1(pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x), is_class, COMPUTE)
+            each = factor_of(weight_at, factor, is_class, COMPUTE)
             if REGIONS[2]:
                 softmax = softmax_as_it_came(label_a, e, others, each, is_class, own, PTX)
             else:
