@@ -151,6 +151,17 @@ class Exponential(Curve):
         return -f * u, f * (_product(p, u) * (self.through / self.temperature) - 1)
 
 
+@register
+@dataclasses.dataclass(frozen=True)
+class NoPixelLoss(Curve):
+    """0 for every pixel: the curve of a region loss, which has no term of a pixel."""
+
+    name = "none"
+
+    def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(u), torch.zeros_like(u)
+
+
 def _number(value: Any) -> Any:
     """A flag among a curve's numbers is 0 or 1 to its Triton function."""
     return float(value) if isinstance(value, bool) else value

@@ -44,13 +44,14 @@ class Region(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """I, P, Q and T of each image, (B, 4, L), and of the batch, (1, 4, L); how many images the batch has, and on how
-    many processes it lies."""
+    """I, P, Q and T of each image, (B, 4, L), and of the batch, (1, 4, L); how many images the batch has, on how many
+    processes it lies, and whether the images are those of this process alone."""
 
     images: Tensor
     batch: Tensor
     number: Any
     world_size: int = 1
+    own_images: bool = False
 
     @classmethod
     def of(cls, images: Tensor) -> "Sums":
@@ -80,8 +81,8 @@ def value_and_derivatives(
         if region.per_image and reduction == "mean":
             share = share / (sums.number if isinstance(sums.number, Tensor) else max(sums.number, 1))
         share = share * (region.loss_weight * factor)
-        # Processes average their losses. Sums of the batch are the same on all, those of an image are on one alone.
-        value = value + (share * term).sum() * (sums.world_size if region.per_image else 1)
+        # The mean over processes is the loss. It is the same on all of them but for images that are on one alone.
+        value = value + (share * term).sum() * (sums.world_size if region.per_image and sums.own_images else 1)
         derivatives = derivatives + by_sums * (share * sums.world_size)[:, None]
     return value.to(dtype), derivatives.to(dtype)
 
