@@ -32,14 +32,14 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
 
     # A bin for each label from low to high, these for all that lie beyond; what they mean is sorted out among bins.
     def bins(labels: Tensor) -> Tensor:
-        return labels.long().clamp(low, high).sub_(low)
+        return labels.long().clamp(low, high)
 
     counts = torch.zeros(len(target), high - low + 1, dtype=torch.int64, device=target.device)
-    counts = count(counts, bins, target)
+    counts = count(counts, bins, target, low=low)
     for label in ignored:
-        counts[:, label - low] = 0
+        counts.select(1, label - low).zero_()
     sizes = counts[:, -low : classes - low]
-    return torch.cat((sizes, (counts.sum(1) - sizes.sum(1))[:, None]), 1)
+    return torch.cat((sizes, counts.sum(1, keepdim=True).sub_(sizes.sum(1, keepdim=True))), 1)
 
 
 def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
@@ -66,12 +66,13 @@ def run(
     logits: Tensor, target: Tensor, inputs: LossInputs, *,
     reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    formula = Formula(logits, inputs, target.shape[1:])
+    formula = Formula(logits, inputs, target.shape)
     differentiate = gradient or grad_output is not None
     factor = None if grad_output is None else grad_output.expand(target.shape)
     terms = None if reduce else torch.empty(target.shape, dtype=formula.compute, device=target.device)
     counts = ClassSums.zeros(logits, formula.compute) if sums else None
-    source = _source(logits, formula.size, inputs.align_corners, formula.compute, differentiate)
+    size = target.shape[1:]
+    source = _source(logits, size, inputs.align_corners, formula.compute, differentiate)
     totals: list[Tensor] = []
 
     def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
@@ -98,7 +99,7 @@ def run(
             counts.predicted[where[0]] += correct[0]
             counts.correct[where[0]] += correct[1]
 
-    in_order(chunks(logits, formula.size), formula.cost * logits.shape[1] * target.numel(), logits, work, finish)
+    in_order(chunks(logits, size), formula.cost * logits.shape[1] * target.numel(), logits, work, finish)
     if grad_output is not None:
         return Result(None, source.gradient(), None)
     loss = _sum(totals, formula.weights) if terms is None else terms

@@ -4,6 +4,7 @@ A chunk's operators take microseconds each, and torch's way to one takes as long
 ``Formula``, numbers that do not change are kept in the workspace, and nothing is computed that is not used.
 """
 
+import contextlib
 import math
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from ...curves import LOG2_E
 from ...inputs import Ignored, LossInputs, compute_dtype
 from . import count
 from .slices import Where
+from .threads import evenly, together
 from .workspace import Workspace
 
 
@@ -27,18 +29,18 @@ class Formula:
     weights: (images, L + 2); scale, offset, variation (L, 1) and margin (L + 2,), where there are such.
     """
 
-    def __init__(self, logits: Tensor, inputs: LossInputs, size: torch.Size) -> None:
-        self.inputs, self.size = inputs, size
+    def __init__(self, logits: Tensor, inputs: LossInputs, shape: torch.Size) -> None:
+        """shape: (B, *spatial), the labels'."""
+        self.inputs, self.shape = inputs, shape
         self.curve: Any = inputs.curve
         self.classes = logits.shape[1]
         self.compute = compute_dtype(logits)
         self.on_cpu = logits.device.type == "cpu"
         assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
-        weights = tables[inputs.first : inputs.first + len(logits)]
-        aside = weights.new_zeros(len(weights), 2)
-        aside[:, 1] = math.nan
-        self.weights = torch.cat((weights, aside), 1)
+        self.weights = F.pad(tables[inputs.first : inputs.first + len(logits)], (0, 2))
+        if not self.on_cpu:  # where labels were not looked at
+            self.weights[:, -1] = math.nan
         self.scale, self.offset, self.margin, self.variation = (
             None if (row := inputs.row(name)) is None else tables[row][:, None] for name in ROWS
         )
@@ -72,17 +74,14 @@ class Chunk:
         self.formula, self.workspace, self.where, self.shape = formula, workspace, where, z.shape
         self.images = z.shape[1]
         self.row = rows(y.reshape(-1), formula.classes, formula.inputs.ignored, checked=formula.on_cpu)
-        n = len(self.row)
-        height = formula.classes + 2
+        n, height = self.row.shape[0], formula.classes + 2
         self.flat = workspace.take("e", (height * n,), formula.weights)
         if z.stride(0) == 1 and n > 1:
-            grid, row, step = self.flat.view(n, height), 1, height
-            self.e = grid[:, : formula.classes].t()
-            grid[:, formula.classes :].zero_()
+            row, step, rows_of = 1, height, self.flat.view(n, height).t()
         else:
-            row, step = n, 1
-            self.e = self.flat[: formula.classes * n].view(formula.classes, n)
-            self.flat[formula.classes * n :].zero_()
+            row, step, rows_of = n, 1, self.flat.view(height, n)
+        self.e = rows_of[: formula.classes]
+        rows_of[formula.classes :].zero_()
         every = workspace.constant(("every", step), n, partial(_every, step), formula.weights)
         self.at = torch.add(every, self.row, alpha=row)
         self.a = self.e.view(z.shape)
@@ -91,7 +90,8 @@ class Chunk:
         """Adjusted logits into e, less their maximum."""
         f, e = self.formula, self.e
         if not f.adjusts and z.dtype == e.dtype:
-            torch.sub(z, z.amax(0), out=self.a)
+            with self.together():
+                torch.sub(z, z.amax(0), out=self.a)
         else:
             self.a.copy_(z)
             if f.offset is not None:
@@ -111,13 +111,18 @@ class Chunk:
         f = self.formula
         drawn, offset = f.inputs.noise, f.inputs.offset
         assert drawn is not None
-        images, pixel = _numbers(f.size, self.where, self.flat.device)
+        images, pixel = _numbers(f.shape, self.where, self.flat.device)
         if offset is not None:
             images, pixel = images + offset[0], pixel + offset[1]
         out = self.workspace.take(
             "noise", (f.classes, len(images), len(pixel)), torch.empty(0, device=self.flat.device, dtype=torch.float32)
         )
-        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out).view(self.e.shape)
+        with self.together():
+            noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out)
+        return out.view(self.e.shape)
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return together(self.workspace.threads)
 
     def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
@@ -138,10 +143,12 @@ class Chunk:
         w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()
-        own = self._exp(self.label_a, torch.empty_like(self.label_a))
-        self._exp(e, e)
-        self.flat.scatter_(0, self.at, self.workspace.constant("zero", len(own), torch.zeros, own))
-        others = e.sum(0)
+        own = self._exp(self.label_a)
+        with together(evenly(e.numel(), self.workspace.threads) if e.is_contiguous() else 1):
+            self._exp(e, out=e)
+        self.flat.scatter_(0, self.at, self.workspace.constant("zero", own.shape[0], torch.zeros, own))
+        with self.together():
+            others = e.sum(0)
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
         inverse = (own + others).reciprocal_()
@@ -158,12 +165,12 @@ class Chunk:
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 
-    def _exp(self, a: Tensor, out: Tensor) -> Tensor:
+    def _exp(self, a: Tensor, out: Tensor | None = None) -> Tensor:
         if not self.formula.on_cpu:
             return torch.exp(a, out=out)
         # A CPU's exp2 is four times faster than its exp, does not slow down at -inf, and is not MKL's, whose exp opens
         # a parallel region even in a thread that is alone.
-        torch.mul(a, LOG2_E, out=out)
+        out = torch.mul(a, LOG2_E, out=out)
         if self.formula.scale is not None and a.dtype == torch.float32:
             # A scale makes differences whose exponentials are subnormal, which are slow: they become 0.
             F.threshold(out, -126, -math.inf, inplace=True)
@@ -181,7 +188,8 @@ class Chunk:
             e.masked_fill_(ignored, 0)
             rate.masked_fill_(ignored, 0)
         if grad.dtype == e.dtype:
-            torch.mul(self.a, rate.view(grad.shape[1:]), out=grad)
+            with self.together():
+                torch.mul(self.a, rate.view(grad.shape[1:]), out=grad)
         else:
             grad.copy_(e.mul_(rate).view(grad.shape))
 
@@ -196,13 +204,13 @@ def _every(step: int, n: int, *, dtype: torch.dtype, device: torch.device) -> Te
     return torch.arange(0, n * step, step, device=device)
 
 
-def _numbers(size: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:
+def _numbers(shape: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:
     """The images of a chunk (images, 1), and the flat numbers of its pixels (n,), int64."""
+    images, *indices = (torch.arange(*p.indices(extent), device=device) for extent, p in zip(shape, where, strict=True))
     number = torch.zeros((), dtype=torch.int64, device=device)
-    for extent, part in zip(size, where[1:], strict=True):
-        index = torch.arange(*part.indices(extent), device=device)
+    for extent, index in zip(shape[1:], indices, strict=True):
         number = number[..., None] * extent + index
-    return torch.arange(where[0].start, where[0].stop, device=device)[:, None], number.flatten()
+    return images[:, None], number.flatten()
 
 
 def is_ignored(label: Tensor, ignored: Ignored) -> Tensor:

@@ -116,6 +116,8 @@ def chunks(logits: Tensor, size: torch.Size) -> list[Where]:
     if logits.shape[2:] != size:
         # Two more buffers share the cache, and a chunk of a smaller size reads more source than it has pixels.
         limit //= 2 * max(1, math.prod(logits.shape[2:]) // max(1, math.prod(size)))
+    elif logits.numel() < 2 * limit:
+        limit = logits.numel()  # two would take twice as many operators, and nobody helps with so little work
     return slices((len(logits), *size), max(1, limit // logits.shape[1]))
 
 

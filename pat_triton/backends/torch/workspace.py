@@ -13,7 +13,10 @@ from torch import Tensor
 
 
 class Workspace:
+    """threads: over how many a pass over a whole chunk may be split; more than one where nobody helps with the call."""
+
     def __init__(self) -> None:
+        self.threads = 1
         self.held: dict[tuple[str, torch.dtype], Tensor] = {}
         self.constants: dict[tuple[Hashable, torch.dtype], Tensor] = {}
 
@@ -25,16 +28,16 @@ class Workspace:
             # What inference mode allocates cannot be written to outside it.
             with torch.inference_mode(False):
                 held = self.held[key] = torch.empty(size, dtype=like.dtype, device=like.device)
-        return held[:size].view(shape)
+        return (held if held.numel() == size else held[:size]).view(shape)
 
     def constant(self, name: Hashable, n: int, make: Callable[..., Tensor], like: Tensor) -> Tensor:
         """The first n of the numbers that ``make(n, dtype=, device=)`` gives, of which more begin the same; not to be
         written to."""
         held = self.constants.get((name, like.dtype))
-        if held is None or len(held) < n:
+        if held is None or held.shape[0] < n:
             with torch.inference_mode(False):
                 held = self.constants[name, like.dtype] = make(n, dtype=like.dtype, device=like.device)
-        return held[:n]
+        return held if held.shape[0] == n else held[:n]
 
     @property
     def nbytes(self) -> int:
@@ -46,12 +49,13 @@ _free: list[Workspace] = []
 
 
 @contextlib.contextmanager
-def borrowed(keep: bool) -> Iterator[Workspace]:
+def borrowed(keep: bool, threads: int = 1) -> Iterator[Workspace]:
     """A workspace that nobody else has meanwhile: one that was kept and is kept again, or one of its own."""
     try:
         workspace = _free.pop() if keep else Workspace()
     except IndexError:
         workspace = Workspace()
+    workspace.threads = threads
     try:
         yield workspace
     finally:
