@@ -87,16 +87,13 @@ def test_nor_where_torch_splits_the_passes_of_a_small_call(loss, size, layout, m
     assert all(same(made[0], other) for other in made[1:])
 
 
-def test_a_small_call_is_one_chunk_and_its_passes_are_split(monkeypatch):
+def test_a_small_call_is_one_chunk_and_its_curve_is_called_alone(monkeypatch):
     logits, target = tensors()
     monkeypatch.setattr(source, "CPU_CHUNK", logits.numel())
     seen.clear()
     with threads(2):
-        with workspace.borrowed(True) as kept:
-            pass
-        pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target)
+        pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target).backward()
     assert [(inside, grad) for _, inside, grad in seen] == [(1, False)]
-    assert kept.threads == 2
 
 
 def test_what_is_finished_is_finished_in_order():

@@ -34,8 +34,7 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
     def bins(labels: Tensor) -> Tensor:
         return labels.long().clamp(low, high)
 
-    counts = torch.zeros(len(target), high - low + 1, dtype=torch.int64, device=target.device)
-    counts = count(counts, bins, target, low=low)
+    counts = count(high - low + 1, bins, target, low=low)
     for label in ignored:
         counts.select(1, label - low).zero_()
     sizes = counts[:, -low : classes - low]
@@ -50,7 +49,7 @@ def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         y = labels.long()
         return y.clamp(-1, classes).masked_fill_(is_ignored(y, ignored), classes + 1).add_(1)
 
-    counts = count(target.new_zeros(len(target), classes + 3, dtype=torch.int64), bins, target)
+    counts = count(classes + 3, bins, target)
     return torch.cat((counts[:, 1:-2], (counts[:, 0] + counts[:, -2])[:, None]), 1)
 
 
@@ -58,8 +57,7 @@ def confusion(target: Tensor, prediction: Tensor, classes: int, ignored: Ignored
     def bins(labels: Tensor, predicted: Tensor) -> Tensor:
         return rows(labels, classes, ignored).mul_(classes).add_(predicted)
 
-    counts = target.new_zeros(len(target), (classes + 2) * classes, dtype=torch.int64)
-    return count(counts, bins, target, prediction).sum(0).view(classes + 2, classes)
+    return count((classes + 2) * classes, bins, target, prediction).sum(0).view(classes + 2, classes)
 
 
 def run(

@@ -4,7 +4,6 @@ A chunk's operators take microseconds each, and torch's way to one takes as long
 ``Formula``, numbers that do not change are kept in the workspace, and nothing is computed that is not used.
 """
 
-import contextlib
 import math
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from ...curves import LOG2_E
 from ...inputs import Ignored, LossInputs, compute_dtype
 from . import count
 from .slices import Where
-from .threads import evenly, together
+from .threads import alone, evenly
 from .workspace import Workspace
 
 
@@ -90,8 +89,7 @@ class Chunk:
         """Adjusted logits into e, less their maximum."""
         f, e = self.formula, self.e
         if not f.adjusts and z.dtype == e.dtype:
-            with self.together():
-                torch.sub(z, z.amax(0), out=self.a)
+            torch.sub(z, z.amax(0), out=self.a)
         else:
             self.a.copy_(z)
             if f.offset is not None:
@@ -117,12 +115,7 @@ class Chunk:
         out = self.workspace.take(
             "noise", (f.classes, len(images), len(pixel)), torch.empty(0, device=self.flat.device, dtype=torch.float32)
         )
-        with self.together():
-            noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out)
-        return out.view(self.e.shape)
-
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        return together(self.workspace.threads)
+        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out).view(self.e.shape)
 
     def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
@@ -143,25 +136,25 @@ class Chunk:
         w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()
-        own = self._exp(self.label_a)
-        with together(evenly(e.numel(), self.workspace.threads) if e.is_contiguous() else 1):
+        with alone(f.on_cpu and not (e.is_contiguous() and evenly(e.numel()))):
             self._exp(e, out=e)
-        self.flat.scatter_(0, self.at, self.workspace.constant("zero", own.shape[0], torch.zeros, own))
-        with self.together():
-            others = e.sum(0)
-        # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
-        u = self.label_a.sub_((own - 1).add_(others).log1p_())
-        inverse = (own + others).reciprocal_()
-        value, slope = f.curve(u, own.mul_(inverse), others * inverse)
-        self.term = value * w
-        self.pull = slope * w
-        self.total = self.term.sum()
-        # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
-        self.clean = f.on_cpu and math.isfinite(self.total.item())
-        if not self.clean:
-            ignored = self.row == f.classes
-            self.total = self.term.masked_fill_(ignored, 0).sum()
-            self.pull.masked_fill_(ignored, 0)
+        self.flat.scatter_(0, self.at, self.workspace.constant("zero", w.shape[0], torch.zeros, w))
+        others = e.sum(0)
+        with alone(f.on_cpu):
+            own = self._exp(self.label_a)
+            # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
+            u = self.label_a.sub_((own - 1).add_(others).log1p_())
+            inverse = (own + others).reciprocal_()
+            value, slope = f.curve(u, own.mul_(inverse), others * inverse)
+            self.term = value * w
+            self.pull = slope * w
+            self.total = self.term.sum()
+            # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
+            self.clean = f.on_cpu and math.isfinite(self.total.item())
+            if not self.clean:
+                ignored = self.row == f.classes
+                self.total = self.term.masked_fill_(ignored, 0).sum()
+                self.pull.masked_fill_(ignored, 0)
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 
@@ -188,8 +181,7 @@ class Chunk:
             e.masked_fill_(ignored, 0)
             rate.masked_fill_(ignored, 0)
         if grad.dtype == e.dtype:
-            with self.together():
-                torch.mul(self.a, rate.view(grad.shape[1:]), out=grad)
+            torch.mul(self.a, rate.view(grad.shape[1:]), out=grad)
         else:
             grad.copy_(e.mul_(rate).view(grad.shape))
 

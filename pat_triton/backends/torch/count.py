@@ -31,22 +31,25 @@ def by_image(bins: Tensor, images: int, width: int, low: int = 0) -> Tensor:
     return (bins.view(images, -1) + first).view(-1)
 
 
-def count(images: Tensor, bins: Callable[..., Tensor], *maps: Tensor, low: int = 0) -> Tensor:
-    """images (B, n) int64 zeros, counted up: ``bins``, from ``low`` on, of a chunk of each (B, ...) map, image by
-    image."""
-    size = CPU_LABELS if images.device.type == "cpu" else DEVICE_LABELS
-    width = images.shape[1]
+def count(width: int, bins: Callable[..., Tensor], *maps: Tensor, low: int = 0) -> Tensor:
+    """How often each of ``width`` bins, from ``low`` on, is in each image, int64 (B, width); bins: of a chunk of each
+    (B, ...) map."""
+    shape, device = maps[0].shape, maps[0].device
+    total = torch.zeros(shape[0], width, dtype=torch.int64, device=device)
 
     def work(where: Where, _: Workspace) -> Tensor:
-        counts = torch.zeros_like(images[where[0]])
-        add(counts.view(-1), by_image(bins(*(m[where].reshape(-1) for m in maps)), len(counts), width, low))
-        return counts
+        parts = [m[where] for m in maps]
+        images = parts[0].shape[0]
+        counts = torch.zeros(images * width, dtype=torch.int64, device=device)
+        add(counts, by_image(bins(*(part.reshape(-1) for part in parts)), images, width, low))
+        return counts.view(images, width)
 
     def finish(where: Where, counts: Tensor) -> None:
-        images[where[0]].add_(counts)
+        total[where[0]].add_(counts)
 
-    in_order(slices(maps[0].shape, size), OPERATORS * maps[0].numel(), images, work, finish)
-    return images
+    size = CPU_LABELS if device.type == "cpu" else DEVICE_LABELS
+    in_order(slices(shape, size), OPERATORS * maps[0].numel(), total, work, finish)
+    return total
 
 
 def largest(z: Tensor, scratch: Tensor) -> Tensor:

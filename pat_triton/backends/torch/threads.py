@@ -61,21 +61,7 @@ def alone(wanted: bool) -> Iterator[None]:
 GRAIN, VECTOR = 1 << 15, 64
 
 
-def evenly(elements: int, threads: int) -> int:
-    """``threads``, if torch gives each of them whole vectors of so many elements that lie in a row; else 1."""
-    return threads if elements >= threads * GRAIN and elements % (threads * VECTOR) == 0 else 1
-
-
-@contextlib.contextmanager
-def together(threads: int) -> Iterator[None]:
-    """Of a thread that is ``alone``: its operators are split over so many again. Only for those whose bits do not
-    depend on where they are split. A sum of all elements does, and exp2, of which torch computes the last few elements
-    of a thread one by one and another way."""
-    if _openmp is None or threads == 1:
-        yield
-        return
-    _openmp.omp_set_num_threads(threads)
-    try:
-        yield
-    finally:
-        _openmp.omp_set_num_threads(1)
+def evenly(elements: int) -> bool:
+    """Whether torch gives each of its threads whole vectors of so many elements that lie in a row."""
+    threads = torch.get_num_threads()
+    return threads == 1 or (elements >= threads * GRAIN and elements % (threads * VECTOR) == 0)

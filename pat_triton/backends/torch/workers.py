@@ -43,10 +43,9 @@ def in_order(
     in the order of the parts. The first exception of either ends the call.
     """
     plain = like.device.type == "cpu" and type(like) is Tensor and not in_dispatch_mode()
-    threads = torch.get_num_threads() if plain and can_be_alone() else 1
-    helpers = min(threads, len(parts), MOST, elements // SHARE) - 1
+    helpers = min(torch.get_num_threads(), len(parts), MOST, elements // SHARE) - 1 if plain and can_be_alone() else 0
     if helpers < 1:
-        with torch.no_grad(), alone(plain), borrowed(plain, threads) as workspace:
+        with torch.no_grad(), borrowed(plain) as workspace:
             for part in parts:
                 finish(part, work(part, workspace))
         return

@@ -13,10 +13,7 @@ from torch import Tensor
 
 
 class Workspace:
-    """threads: over how many a pass over a whole chunk may be split; more than one where nobody helps with the call."""
-
     def __init__(self) -> None:
-        self.threads = 1
         self.held: dict[tuple[str, torch.dtype], Tensor] = {}
         self.constants: dict[tuple[Hashable, torch.dtype], Tensor] = {}
 
@@ -49,13 +46,12 @@ _free: list[Workspace] = []
 
 
 @contextlib.contextmanager
-def borrowed(keep: bool, threads: int = 1) -> Iterator[Workspace]:
+def borrowed(keep: bool) -> Iterator[Workspace]:
     """A workspace that nobody else has meanwhile: one that was kept and is kept again, or one of its own."""
     try:
         workspace = _free.pop() if keep else Workspace()
     except IndexError:
         workspace = Workspace()
-    workspace.threads = threads
     try:
         yield workspace
     finally:
