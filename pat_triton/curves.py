@@ -107,7 +107,7 @@ class Focal(Curve):
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         f = q**self.gamma
-        # u / q tends to -1 as q tends to 0. Where q is 0 any number will do: f or gamma is 0.
+        # u / q tends to -1 as q tends to 0. Below ``tiny`` any finite ratio will do: no gradient is larger than q.
         ratio = _product(p, u).div_(q.clamp(min=torch.finfo(q.dtype).tiny))
         return -f * u, f * ratio.mul_(self.gamma).sub_(1)
 

@@ -68,32 +68,13 @@ def test_the_number_of_threads_changes_no_bit(loss, options, resized):
     assert all(same(made[0], other) for other in made[1:])
 
 
-@pytest.mark.parametrize("layout", ["rows", "channels last", "resized"])
-@pytest.mark.parametrize("size", [(64, 128), (101, 103)], ids=["even", "odd"])
-@pytest.mark.parametrize("loss", [PAT, LDAM, BLV], ids=lambda loss: loss.name)
-def test_nor_where_torch_splits_the_passes_of_a_small_call(loss, size, layout, monkeypatch):
-    """One that nobody helps with: torch splits what lies over 32768 elements."""
-    monkeypatch.setattr(source, "CPU_CHUNK", 1 << 19)
-    monkeypatch.setattr(workers, "SHARE", 1 << 19)
-    logits, target = example((2, 35, *size), torch.float32)
-    if layout == "channels last":
-        logits = logits.contiguous(memory_format=torch.channels_last)
-    elif layout == "resized":
-        logits = logits[..., ::2, ::2].contiguous()
-    criterion, made = loss.ours(TORCH), []
-    for number in (1, 2, 3, 5):
-        with threads(number):
-            made += [step(criterion, logits.requires_grad_(), target) for _ in range(2)]
-    assert all(same(made[0], other) for other in made[1:])
-
-
-def test_a_small_call_is_one_chunk_and_its_curve_is_called_alone(monkeypatch):
+@pytest.mark.parametrize(("chunk", "chunks"), [(7 * 3 * 192 // 2 + 1, 1), (7 * 3 * 192 // 2, 3)])
+def test_what_two_could_not_share_is_one_chunk(chunk, chunks, monkeypatch):
     logits, target = tensors()
-    monkeypatch.setattr(source, "CPU_CHUNK", logits.numel())
+    monkeypatch.setattr(source, "CPU_CHUNK", chunk)
     seen.clear()
-    with threads(2):
-        pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target).backward()
-    assert [(inside, grad) for _, inside, grad in seen] == [(1, False)]
+    pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target).backward()
+    assert len(seen) == chunks
 
 
 def test_what_is_finished_is_finished_in_order():

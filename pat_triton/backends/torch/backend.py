@@ -97,7 +97,8 @@ def run(
             counts.predicted[where[0]] += correct[0]
             counts.correct[where[0]] += correct[1]
 
-    in_order(chunks(logits, size), formula.cost * logits.shape[1] * target.numel(), logits, work, finish)
+    elements = formula.cost * logits.shape[1] * target.numel()
+    in_order(chunks(logits, size, formula.cost), elements, logits, work, finish)
     if grad_output is not None:
         return Result(None, source.gradient(), None)
     loss = _sum(totals, formula.weights) if terms is None else terms

@@ -18,7 +18,6 @@ from ...curves import LOG2_E
 from ...inputs import Ignored, LossInputs, compute_dtype
 from . import count
 from .slices import Where
-from .threads import alone, evenly
 from .workspace import Workspace
 
 
@@ -76,11 +75,11 @@ class Chunk:
         n, height = self.row.shape[0], formula.classes + 2
         self.flat = workspace.take("e", (height * n,), formula.weights)
         if z.stride(0) == 1 and n > 1:
-            row, step, rows_of = 1, height, self.flat.view(n, height).t()
+            row, step, grid = 1, height, self.flat.view(n, height).t()
         else:
-            row, step, rows_of = n, 1, self.flat.view(height, n)
-        self.e = rows_of[: formula.classes]
-        rows_of[formula.classes :].zero_()
+            row, step, grid = n, 1, self.flat.view(height, n)
+        self.e = grid[: formula.classes]
+        grid[formula.classes :].zero_()
         every = workspace.constant(("every", step), n, partial(_every, step), formula.weights)
         self.at = torch.add(every, self.row, alpha=row)
         self.a = self.e.view(z.shape)
@@ -136,25 +135,23 @@ class Chunk:
         w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()
-        with alone(f.on_cpu and not (e.is_contiguous() and evenly(e.numel()))):
-            self._exp(e, out=e)
-        self.flat.scatter_(0, self.at, self.workspace.constant("zero", w.shape[0], torch.zeros, w))
+        own = self._exp(self.label_a)
+        self._exp(e, out=e)
+        self.flat.scatter_(0, self.at, self.workspace.constant("zero", own.shape[0], torch.zeros, own))
         others = e.sum(0)
-        with alone(f.on_cpu):
-            own = self._exp(self.label_a)
-            # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
-            u = self.label_a.sub_((own - 1).add_(others).log1p_())
-            inverse = (own + others).reciprocal_()
-            value, slope = f.curve(u, own.mul_(inverse), others * inverse)
-            self.term = value * w
-            self.pull = slope * w
-            self.total = self.term.sum()
-            # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
-            self.clean = f.on_cpu and math.isfinite(self.total.item())
-            if not self.clean:
-                ignored = self.row == f.classes
-                self.total = self.term.masked_fill_(ignored, 0).sum()
-                self.pull.masked_fill_(ignored, 0)
+        # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
+        u = self.label_a.sub_((own - 1).add_(others).log1p_())
+        inverse = (own + others).reciprocal_()
+        value, slope = f.curve(u, own.mul_(inverse), others * inverse)
+        self.term = value * w
+        self.pull = slope * w
+        self.total = self.term.sum()
+        # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
+        self.clean = f.on_cpu and math.isfinite(self.total.item())
+        if not self.clean:
+            ignored = self.row == f.classes
+            self.total = self.term.masked_fill_(ignored, 0).sum()
+            self.pull.masked_fill_(ignored, 0)
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 

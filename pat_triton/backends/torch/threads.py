@@ -55,13 +55,3 @@ def alone(wanted: bool) -> Iterator[None]:
         yield
     finally:
         openmp.omp_set_num_threads(before)
-
-
-# Elements that torch gives a thread at least, and that its loops take at once at most.
-GRAIN, VECTOR = 1 << 15, 64
-
-
-def evenly(elements: int) -> bool:
-    """Whether torch gives each of its threads whole vectors of so many elements that lie in a row."""
-    threads = torch.get_num_threads()
-    return threads == 1 or (elements >= threads * GRAIN and elements % (threads * VECTOR) == 0)

@@ -45,7 +45,7 @@ def in_order(
     plain = like.device.type == "cpu" and type(like) is Tensor and not in_dispatch_mode()
     helpers = min(torch.get_num_threads(), len(parts), MOST, elements // SHARE) - 1 if plain and can_be_alone() else 0
     if helpers < 1:
-        with torch.no_grad(), alone(plain and len(parts) > 1), borrowed(plain) as workspace:
+        with torch.no_grad(), alone(plain), borrowed(plain) as workspace:
             for part in parts:
                 finish(part, work(part, workspace))
         return
