@@ -32,14 +32,13 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
 
     # A bin for each label from low to high, these for all that lie beyond; what they mean is sorted out among bins.
     def bins(labels: Tensor) -> Tensor:
-        return labels.long().clamp(low, high).sub_(low)
+        return labels.long().clamp(low, high)
 
-    counts = torch.zeros(len(target), high - low + 1, dtype=torch.int64, device=target.device)
-    counts = count(counts, bins, target)
+    counts = count(high - low + 1, bins, target, low=low)
     for label in ignored:
-        counts[:, label - low] = 0
+        counts.select(1, label - low).zero_()
     sizes = counts[:, -low : classes - low]
-    return torch.cat((sizes, (counts.sum(1) - sizes.sum(1))[:, None]), 1)
+    return torch.cat((sizes, counts.sum(1, keepdim=True).sub_(sizes.sum(1, keepdim=True))), 1)
 
 
 def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
@@ -50,7 +49,7 @@ def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         y = labels.long()
         return y.clamp(-1, classes).masked_fill_(is_ignored(y, ignored), classes + 1).add_(1)
 
-    counts = count(target.new_zeros(len(target), classes + 3, dtype=torch.int64), bins, target)
+    counts = count(classes + 3, bins, target)
     return torch.cat((counts[:, 1:-2], (counts[:, 0] + counts[:, -2])[:, None]), 1)
 
 
@@ -58,20 +57,20 @@ def confusion(target: Tensor, prediction: Tensor, classes: int, ignored: Ignored
     def bins(labels: Tensor, predicted: Tensor) -> Tensor:
         return rows(labels, classes, ignored).mul_(classes).add_(predicted)
 
-    counts = target.new_zeros(len(target), (classes + 2) * classes, dtype=torch.int64)
-    return count(counts, bins, target, prediction).sum(0).view(classes + 2, classes)
+    return count((classes + 2) * classes, bins, target, prediction).sum(0).view(classes + 2, classes)
 
 
 def run(
     logits: Tensor, target: Tensor, inputs: LossInputs, *,
     reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    formula = Formula(logits, inputs, target.shape[1:])
+    formula = Formula(logits, inputs, target.shape)
     differentiate = gradient or grad_output is not None
     factor = None if grad_output is None else grad_output.expand(target.shape)
     terms = None if reduce else torch.empty(target.shape, dtype=formula.compute, device=target.device)
     counts = ClassSums.zeros(logits, formula.compute) if sums else None
-    source = _source(logits, formula.size, inputs.align_corners, formula.compute, differentiate)
+    size = target.shape[1:]
+    source = _source(logits, size, inputs.align_corners, formula.compute, differentiate)
     totals: list[Tensor] = []
 
     def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
@@ -98,7 +97,8 @@ def run(
             counts.predicted[where[0]] += correct[0]
             counts.correct[where[0]] += correct[1]
 
-    in_order(chunks(logits, formula.size), formula.cost * logits.shape[1] * target.numel(), logits, work, finish)
+    elements = formula.cost * logits.shape[1] * target.numel()
+    in_order(chunks(logits, size, formula.cost), elements, logits, work, finish)
     if grad_output is not None:
         return Result(None, source.gradient(), None)
     loss = _sum(totals, formula.weights) if terms is None else terms

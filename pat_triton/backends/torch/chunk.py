@@ -27,18 +27,18 @@ class Formula:
     weights: (images, L + 2); scale, offset, variation (L, 1) and margin (L + 2,), where there are such.
     """
 
-    def __init__(self, logits: Tensor, inputs: LossInputs, size: torch.Size) -> None:
-        self.inputs, self.size = inputs, size
+    def __init__(self, logits: Tensor, inputs: LossInputs, shape: torch.Size) -> None:
+        """shape: (B, *spatial), the labels'."""
+        self.inputs, self.shape = inputs, shape
         self.curve: Any = inputs.curve
         self.classes = logits.shape[1]
         self.compute = compute_dtype(logits)
         self.on_cpu = logits.device.type == "cpu"
         assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
-        weights = tables[inputs.first : inputs.first + len(logits)]
-        aside = weights.new_zeros(len(weights), 2)
-        aside[:, 1] = math.nan
-        self.weights = torch.cat((weights, aside), 1)
+        self.weights = F.pad(tables[inputs.first : inputs.first + len(logits)], (0, 2))
+        if not self.on_cpu:  # where labels were not looked at
+            self.weights[:, -1] = math.nan
         self.scale, self.offset, self.margin, self.variation = (
             None if (row := inputs.row(name)) is None else tables[row][:, None] for name in ROWS
         )
@@ -72,17 +72,14 @@ class Chunk:
         self.formula, self.workspace, self.where, self.shape = formula, workspace, where, z.shape
         self.images = z.shape[1]
         self.row = rows(y.reshape(-1), formula.classes, formula.inputs.ignored, checked=formula.on_cpu)
-        n = len(self.row)
-        height = formula.classes + 2
+        n, height = self.row.shape[0], formula.classes + 2
         self.flat = workspace.take("e", (height * n,), formula.weights)
         if z.stride(0) == 1 and n > 1:
-            grid, row, step = self.flat.view(n, height), 1, height
-            self.e = grid[:, : formula.classes].t()
-            grid[:, formula.classes :].zero_()
+            row, step, grid = 1, height, self.flat.view(n, height).t()
         else:
-            row, step = n, 1
-            self.e = self.flat[: formula.classes * n].view(formula.classes, n)
-            self.flat[formula.classes * n :].zero_()
+            row, step, grid = n, 1, self.flat.view(height, n)
+        self.e = grid[: formula.classes]
+        grid[formula.classes :].zero_()
         every = workspace.constant(("every", step), n, partial(_every, step), formula.weights)
         self.at = torch.add(every, self.row, alpha=row)
         self.a = self.e.view(z.shape)
@@ -111,7 +108,7 @@ class Chunk:
         f = self.formula
         drawn, offset = f.inputs.noise, f.inputs.offset
         assert drawn is not None
-        images, pixel = _numbers(f.size, self.where, self.flat.device)
+        images, pixel = _numbers(f.shape, self.where, self.flat.device)
         if offset is not None:
             images, pixel = images + offset[0], pixel + offset[1]
         out = self.workspace.take(
@@ -138,9 +135,9 @@ class Chunk:
         w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()
-        own = self._exp(self.label_a, torch.empty_like(self.label_a))
-        self._exp(e, e)
-        self.flat.scatter_(0, self.at, self.workspace.constant("zero", len(own), torch.zeros, own))
+        own = self._exp(self.label_a)
+        self._exp(e, out=e)
+        self.flat.scatter_(0, self.at, self.workspace.constant("zero", own.shape[0], torch.zeros, own))
         others = e.sum(0)
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
@@ -158,12 +155,12 @@ class Chunk:
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 
-    def _exp(self, a: Tensor, out: Tensor) -> Tensor:
+    def _exp(self, a: Tensor, out: Tensor | None = None) -> Tensor:
         if not self.formula.on_cpu:
             return torch.exp(a, out=out)
         # A CPU's exp2 is four times faster than its exp, does not slow down at -inf, and is not MKL's, whose exp opens
         # a parallel region even in a thread that is alone.
-        torch.mul(a, LOG2_E, out=out)
+        out = torch.mul(a, LOG2_E, out=out)
         if self.formula.scale is not None and a.dtype == torch.float32:
             # A scale makes differences whose exponentials are subnormal, which are slow: they become 0.
             F.threshold(out, -126, -math.inf, inplace=True)
@@ -196,13 +193,13 @@ def _every(step: int, n: int, *, dtype: torch.dtype, device: torch.device) -> Te
     return torch.arange(0, n * step, step, device=device)
 
 
-def _numbers(size: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:
+def _numbers(shape: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:
     """The images of a chunk (images, 1), and the flat numbers of its pixels (n,), int64."""
+    images, *indices = (torch.arange(*p.indices(extent), device=device) for extent, p in zip(shape, where, strict=True))
     number = torch.zeros((), dtype=torch.int64, device=device)
-    for extent, part in zip(size, where[1:], strict=True):
-        index = torch.arange(*part.indices(extent), device=device)
+    for extent, index in zip(shape[1:], indices, strict=True):
         number = number[..., None] * extent + index
-    return torch.arange(where[0].start, where[0].stop, device=device)[:, None], number.flatten()
+    return images[:, None], number.flatten()
 
 
 def is_ignored(label: Tensor, ignored: Ignored) -> Tensor:
