@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...adjustment import statistics
 from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ...resize import bilinear
+from . import regions
 from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
 from .slices import Where
@@ -72,6 +74,10 @@ def run(
     size = target.shape[1:]
     source = _source(logits, size, inputs.align_corners, formula.compute, differentiate)
     totals: list[Tensor] = []
+    plain = None if inputs.regions is None else regions.unadjusted(formula, logits)
+    of_regions = None
+    if plain is not None and not differentiate:
+        of_regions = statistics(logits.new_zeros(logits.shape[0], 4, logits.shape[1]))
 
     def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
         z = source.read(where, workspace)
@@ -81,17 +87,28 @@ def run(
         chunk.softmax()
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
+        as_it_came = chunk
+        if plain is not None and plain is not formula:
+            as_it_came = Chunk(plain, workspace, z, target[where], where, "plain")
+            as_it_came.read(z)
+            as_it_came.softmax()
         share = None
-        if differentiate:
+        if differentiate and plain is not None:
+            regions.write(as_it_came, source.room(where, z), factor, None if as_it_came is chunk else chunk)
+        elif differentiate:
             chunk.write(source.room(where, z), factor)
+        if differentiate:
             share = source.share(where, z, workspace)
-        return chunk.total, share, correct, None if counts is None else chunk.by_class()
+        region_sums = None if of_regions is None else regions.sums(as_it_came)
+        return chunk.total, share, correct, None if counts is None else chunk.by_class(), region_sums
 
     def finish(where: Where, made: tuple[Any, ...]) -> None:
-        total, share, correct, by_class = made
+        total, share, correct, by_class, region_sums = made
         totals.append(total)
         if share is not None:
             source.add(where, share)
+        if of_regions is not None:
+            of_regions[where[0]] += region_sums
         if counts is not None:
             counts.loss[where[0]] += by_class
             counts.predicted[where[0]] += correct[0]
@@ -102,7 +119,8 @@ def run(
     if grad_output is not None:
         return Result(None, source.gradient(), None)
     loss = _sum(totals, formula.weights) if terms is None else terms
-    return Result(loss, source.gradient() if gradient else None, counts)
+    sums_of_regions = None if of_regions is None else of_regions.to(formula.compute)
+    return Result(loss, source.gradient() if gradient else None, counts, sums_of_regions)
 
 
 def _sum(totals: list[Tensor], like: Tensor) -> Tensor:

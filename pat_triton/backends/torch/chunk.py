@@ -24,7 +24,8 @@ from .workspace import Workspace
 class Formula:
     """What is the same in all chunks of a call, and shared by all who work on them: never written to.
 
-    weights: (images, L + 2); scale, offset, variation (L, 1) and margin (L + 2,), where there are such.
+    weights: (images, L + 2); labelled: 1 for each class, (L + 2,); scale, offset, variation (L, 1) and margin (L + 2,),
+    where there are such.
     """
 
     def __init__(self, logits: Tensor, inputs: LossInputs, shape: torch.Size) -> None:
@@ -37,8 +38,9 @@ class Formula:
         assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
         self.weights = F.pad(tables[inputs.first : inputs.first + len(logits)], (0, 2))
+        self.labelled = F.pad(self.weights.new_ones(self.classes), (0, 2))
         if not self.on_cpu:  # where labels were not looked at
-            self.weights[:, -1] = math.nan
+            self.weights[:, -1] = self.labelled[-1] = math.nan
         self.scale, self.offset, self.margin, self.variation = (
             None if (row := inputs.row(name)) is None else tables[row][:, None] for name in ROWS
         )
@@ -67,22 +69,28 @@ class Chunk:
     a dimension.
     """
 
-    def __init__(self, formula: Formula, workspace: Workspace, z: Tensor, y: Tensor, where: Where) -> None:
-        """z (L, images, *spatial) and y (images, *spatial): the pixels ``where``."""
+    def __init__(
+        self, formula: Formula, workspace: Workspace, z: Tensor, y: Tensor, where: Where, name: str = "e"
+    ) -> None:
+        """z (L, images, *spatial) and y (images, *spatial): the pixels ``where``. name: of e in the workspace."""
         self.formula, self.workspace, self.where, self.shape = formula, workspace, where, z.shape
         self.images = z.shape[1]
         self.row = rows(y.reshape(-1), formula.classes, formula.inputs.ignored, checked=formula.on_cpu)
         n, height = self.row.shape[0], formula.classes + 2
-        self.flat = workspace.take("e", (height * n,), formula.weights)
-        if z.stride(0) == 1 and n > 1:
-            row, step, grid = 1, height, self.flat.view(n, height).t()
-        else:
-            row, step, grid = n, 1, self.flat.view(height, n)
-        self.e = grid[: formula.classes]
-        grid[formula.classes :].zero_()
+        self.channels_last = z.stride(0) == 1 and n > 1
+        row, step = (1, height) if self.channels_last else (n, 1)
+        self.flat, self.e = self.like_e(name)
         every = workspace.constant(("every", step), n, partial(_every, step), formula.weights)
         self.at = torch.add(every, self.row, alpha=row)
         self.a = self.e.view(z.shape)
+
+    def like_e(self, name: str) -> tuple[Tensor, Tensor]:
+        """Memory of that name, as ``flat`` and as ``e``; the two rows more are 0."""
+        n, height = self.row.shape[0], self.formula.classes + 2
+        flat = self.workspace.take(name, (height * n,), self.formula.weights)
+        grid = flat.view(n, height).t() if self.channels_last else flat.view(height, n)
+        grid[height - 2 :].zero_()
+        return flat, grid[: height - 2]
 
     def read(self, z: Tensor) -> None:
         """Adjusted logits into e, less their maximum."""
@@ -142,12 +150,14 @@ class Chunk:
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
         inverse = (own + others).reciprocal_()
-        value, slope = f.curve(u, own.mul_(inverse), others * inverse)
+        self.p, self.q = own.mul_(inverse), others * inverse
+        value, slope = f.curve(u, self.p, self.q)
         self.term = value * w
         self.pull = slope * w
         self.total = self.term.sum()
         # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
-        self.clean = f.on_cpu and math.isfinite(self.total.item())
+        finite = self.total if f.inputs.regions is None else self.total + inverse.sum()
+        self.clean = f.on_cpu and math.isfinite(finite.item())
         if not self.clean:
             ignored = self.row == f.classes
             self.total = self.term.masked_fill_(ignored, 0).sum()
@@ -181,6 +191,18 @@ class Chunk:
             torch.mul(self.a, rate.view(grad.shape[1:]), out=grad)
         else:
             grad.copy_(e.mul_(rate).view(grad.shape))
+
+    @property
+    def pixel_weight(self) -> Tensor:
+        """Of each pixel beside its class: 0 where it is ignored, nan where its label is no class, (n,)."""
+        w, given = self.formula.labelled.index_select(0, self.row), self.formula.inputs.pixel_weight
+        return w if given is None else torch.where(w == 0, w, w * given[self.where].flatten())
+
+    def probabilities(self) -> Tensor:
+        """e as the probabilities of all classes but the label's, 0 in its place."""
+        self.flat.scatter_(0, self.at, 0.0)
+        e = self.e.mul_(self.rate.neg())
+        return e if self.clean else e.masked_fill_(self.row == self.formula.classes, 0)
 
     def by_class(self) -> Tensor:
         """The sum of ``term`` over each class's pixels: (images, L). Overwrites e."""
