@@ -55,7 +55,10 @@ def run(
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
-    return Result(*made(*tensors))
+    loss, made_gradient, by_class, regions = made(*tensors)
+    if regions is not None and inputs.pixel_weight is None:
+        regions[:, 3] = histogram(target, logits.shape[1], inputs.ignored)[:, :-1]
+    return Result(loss, made_gradient, by_class, regions)
 
 
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:

@@ -129,13 +129,15 @@ class RegionLosses:
         ]  # fmt: skip
 
     def __call__(
-        self, sums: Tensor, histogram: Tensor | None, weights: Sequence[Tensor | None], loss: Tensor, factor: Pair
-    ) -> tuple[Tensor, Tensor]:
-        """histogram: None where pixels have weights, whose sums are among the others."""
+        self, sums: Tensor, histogram: Tensor | None, weights: Sequence[Tensor | None], numbers: Tensor | None,
+        loss: Tensor, factor: Pair,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """histogram: None where pixels have weights, whose sums are among the others. numbers: where they are in
+        memory, with the factor first."""
         derivatives = self.numbers.new_empty(self.shape)
         for launch, weight in zip(self.launches, weights, strict=True):
             total = self.numbers.new_empty(())
-            launch((sums, histogram, weight, loss, total, derivatives), factor)
+            launch((sums, histogram, weight, numbers, loss, total, derivatives), factor)
             loss = total
         return loss, derivatives
 

@@ -3,21 +3,21 @@
 import triton
 import triton.language as tl
 
-from .numbers import double
+from .numbers import number
 from .pixel import HIDDEN
 
 
 @triton.jit(do_not_specialize=["images"])
 def region_loss_kernel(
-    sums, histogram, class_weight, loss, total, derivatives, factor, stride, ignored, images,
+    sums, histogram, class_weight, numbers, loss, total, derivatives, factor, stride, ignored, images,
     L: tl.constexpr, HITS: tl.constexpr, OF_HITS: tl.constexpr, OF_PREDICTED: tl.constexpr, OF_LABELLED: tl.constexpr,
     SMOOTH: tl.constexpr, GAMMA: tl.constexpr, LOSS_WEIGHT: tl.constexpr, PER_IMAGE: tl.constexpr,
     CLASSES: tl.constexpr, SKIP_ABSENT: tl.constexpr, SQUARED: tl.constexpr, MEAN: tl.constexpr, ADDED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One region loss, added to ``loss`` in ``total``; one program. sums [B, 4, L]; histogram int64 [B, L + 1], where
-    it is T; derivatives [B, 3, L], ADDED to those of the losses before. factor: of the loss, a pair. stride: of
-    class_weight. The constants from HITS on are those of ``pat_triton.regions.Region``."""
+    it is T; derivatives [B, 3, L], ADDED to those of the losses before. factor: of the loss, a pair, or the first of
+    ``numbers``. stride: of class_weight. The constants from HITS on are those of ``pat_triton.regions.Region``."""
     classes = tl.arange(0, BLOCK)
     known = classes < L
     part = known
@@ -31,7 +31,7 @@ def region_loss_kernel(
     weight = part.to(tl.float64)
     if class_weight is not None:
         weight *= tl.load(class_weight + classes * stride, mask=known, other=0.0).to(tl.float64)
-    by = double(factor, tl.float64) * LOSS_WEIGHT
+    by = number(factor, numbers, 0) * LOSS_WEIGHT
     value = tl.load(loss).to(tl.float64)
     zeros = tl.zeros([BLOCK], tl.float64)
     if PER_IMAGE:
