@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from .machine import Machine
-from .record import Record
+from .device import Machine
+from .storage import Record
 
 
 def title(record: Record) -> str:

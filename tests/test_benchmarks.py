@@ -8,8 +8,8 @@ import torch
 from camvid import camvid
 from PIL import Image
 
-from benchmarks.cost import costs
-from benchmarks.datasets import load
+from benchmarks.speed.cost import costs
+from benchmarks.training.datasets import load
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def poison():
 
 
 def test_train_on_drawn_scenes(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.datasets.NUMBER_OF_SCENES", {"train": 6, "val": 5})
+    monkeypatch.setattr("benchmarks.training.datasets.NUMBER_OF_SCENES", {"train": 6, "val": 5})
     for _ in range(2):  # the second run overwrites nothing
         code, out = job("train", "--size", 32, 64, "--steps", 2, "--width", 4, "--out", tmp_path)
         assert code == 0, out.err
@@ -34,7 +34,7 @@ def test_train_on_drawn_scenes(job, tmp_path, monkeypatch):
 
 
 def test_the_same_seed_draws_the_same_scenes(monkeypatch):
-    monkeypatch.setattr("benchmarks.datasets.NUMBER_OF_SCENES", {"train": 3, "val": 2})
+    monkeypatch.setattr("benchmarks.training.datasets.NUMBER_OF_SCENES", {"train": 3, "val": 2})
     a, b, c = (load("scenes", None, (32, 64), seed) for seed in (1, 1, 2))
     assert np.array_equal(a.train.images, b.train.images)
     assert np.array_equal(a.val.labels, b.val.labels)
@@ -42,7 +42,7 @@ def test_the_same_seed_draws_the_same_scenes(monkeypatch):
 
 
 def test_scenes_have_a_long_tail(monkeypatch):
-    monkeypatch.setattr("benchmarks.datasets.NUMBER_OF_SCENES", {"train": 60, "val": 1})
+    monkeypatch.setattr("benchmarks.training.datasets.NUMBER_OF_SCENES", {"train": 60, "val": 1})
     data = load("scenes", None, (64, 128), 0)
     assert data.counts.min() > 0
     assert data.counts.max() / data.counts.min() > 100

@@ -10,7 +10,8 @@ import torch
 
 import pat_triton
 import reference
-from benchmarks import catalogue, contest, eager
+from benchmarks import loss_table
+from benchmarks.speed import contest, formulas
 from benchmarks.training.expression import parse
 from pat_triton import curves, losses
 
@@ -50,9 +51,10 @@ class Reference(reference.FocalLoss):
 losses.CATALOGUE["NewLoss"] = pat_triton.NewLoss = type("NewLoss", (Loss,), {})
 reference.NewLoss = Reference
 
-from benchmarks import catalogue, contest, eager
+from benchmarks import loss_table
+from benchmarks.speed import contest, formulas
 from benchmarks.training import arguments, expression
-assert "| `NewLoss(class_counts=None, gamma=1)` | offset \\\\|log n_l\\\\| |" in catalogue.markdown()
+assert "| `NewLoss(class_counts=None, gamma=1)` | offset \\\\|log n_l\\\\| |" in loss_table.markdown()
 assert "NewLoss" in contest.LOSSES
 assert "NewLoss" in arguments.add_arguments.__globals__["LOSSES"]
 made = expression.parse("NewLoss(gamma=2)")
@@ -87,9 +89,9 @@ def test_the_lists_are_one():
         == {n for n in pat_triton.__all__ if n.endswith("Loss")} - {"SegmentationLoss"}
     )
     assert set(losses.CATALOGUE) == set(reference.__all__)
-    assert tuple(losses.CATALOGUE) == contest.LOSSES == tuple(eager.FORMULAS)
+    assert tuple(losses.CATALOGUE) == contest.LOSSES == tuple(formulas.FORMULAS)
     assert len({kind.entry.short for kind in losses.CATALOGUE.values()}) == len(losses.CATALOGUE)
-    assert catalogue.markdown().count("\n") == len(losses.CATALOGUE) + 3
+    assert loss_table.markdown().count("\n") == len(losses.CATALOGUE) + 3
 
 
 @pytest.fixture
@@ -131,11 +133,13 @@ def test_modules_that_register_curves(job, registry, tmp_path, monkeypatch):
 
 
 def test_a_formula_that_is_written_is_not_the_references():
-    assert set(eager.WRITTEN) <= set(losses.CATALOGUE)
+    assert set(formulas.WRITTEN) <= set(losses.CATALOGUE)
     logits, target = torch.randn(1, 3, 2, 2), torch.randint(0, 3, (1, 2, 2))
     for loss in losses.CATALOGUE:
         if loss == "BLVLoss":  # of another draw
             continue
         counts = torch.tensor([5, 9, 1])
-        values = [f.loss(logits, target, *f.tables(counts)) for f in (eager.FORMULAS[loss], eager.of_reference(loss))]
+        values = [
+            f.loss(logits, target, *f.tables(counts)) for f in (formulas.FORMULAS[loss], formulas.of_reference(loss))
+        ]
         torch.testing.assert_close(*values, rtol=1e-5, atol=0)

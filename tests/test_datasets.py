@@ -9,12 +9,12 @@ import torch
 from camvid import camvid
 from PIL import Image
 
-from benchmarks import datasets
-from benchmarks.datasets import VOID, load
-from benchmarks.datasets.augmentation import GREY, Augmentation, Change
-from benchmarks.datasets.catalogue import SETS
 from benchmarks.training import data as read
+from benchmarks.training import datasets
 from benchmarks.training.batches import Batches
+from benchmarks.training.datasets import VOID, load
+from benchmarks.training.datasets.augmentation import GREY, Augmentation, Change
+from benchmarks.training.datasets.catalogue import SETS
 
 SIZE = (4, 6)
 

@@ -12,9 +12,9 @@ from cases import CPU, GPU, PATHS, Loss, example
 from PIL import Image
 
 import pat_triton as pt
-from benchmarks.datasets import load
-from benchmarks.record import refuse_taken
+from benchmarks.storage import refuse_taken
 from benchmarks.training import checkpoint
+from benchmarks.training.datasets import load
 from pat_triton import metrics
 from pat_triton.adjustment import LogPrior, Scale, Variation
 from pat_triton.curves import Curve, Exponential

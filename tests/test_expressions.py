@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pat_triton as pt
-from benchmarks.contest import LOSSES
+from benchmarks.speed.contest import LOSSES
 from benchmarks.training import arguments
 from benchmarks.training.expression import KNOWN, parse, rival
 from benchmarks.training.schedule import SCHEDULES, share_of_rate

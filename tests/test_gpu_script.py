@@ -10,11 +10,13 @@ import pytest
 import torch
 from camvid import camvid as drawn_camvid
 
-from benchmarks import eager, numbers, record
-from benchmarks.gpu import camvid, speed, tiles
-from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.tests import summary
-from benchmarks.shapes import SHAPES, Sizes
+from benchmarks import numbers, storage
+from benchmarks.paper import camvid
+from benchmarks.speed import formulas
+from benchmarks.speed.gpu import speed, tiles
+from benchmarks.speed.gpu.clock import Clock
+from benchmarks.speed.gpu.tests import summary
+from benchmarks.speed.shapes import SHAPES, Sizes
 
 ROOT = Path(__file__).parent.parent
 
@@ -73,9 +75,9 @@ def test_an_unknown_part_is_an_error_that_lists_the_known(tmp_path):
 
 
 def test_every_part_there_is_can_be_asked_for():
-    modules = {file.stem for file in (ROOT / "benchmarks/gpu").glob("*.py")} - {"__init__", "clock", "outcomes"}
+    modules = {file.stem for file in (ROOT / "benchmarks/speed/gpu").glob("*.py")} - {"__init__", "clock", "outcomes"}
     (known,) = [line for line in (ROOT / "benchmarks/gpu.sh").read_text().splitlines() if line.startswith("known=")]
-    assert set(known.partition('"')[2].rstrip('"').split()) == modules
+    assert set(known.partition('"')[2].rstrip('"').split()) == modules | {"camvid"}
 
 
 def test_the_script_goes_on_after_a_failed_part(tmp_path):
@@ -83,8 +85,8 @@ def test_the_script_goes_on_after_a_failed_part(tmp_path):
     done = script("tests", "speed", tmp_path / "out", PYTHON=python)
     assert done.returncode == 1
     assert done.stdout.endswith("failed: tests (exit 3)\n")
-    assert f"-m benchmarks.gpu.speed --save {tmp_path / 'out'} --seconds 216\n" in done.stdout
-    assert "-m benchmarks.gpu.tests" in (tmp_path / "out/tests.log").read_text()
+    assert f"-m benchmarks.speed.gpu.speed --save {tmp_path / 'out'} --seconds 216\n" in done.stdout
+    assert "-m benchmarks.speed.gpu.tests" in (tmp_path / "out/tests.log").read_text()
     assert script("speed", tmp_path / "out", PYTHON=python).returncode == 0
 
 
@@ -113,7 +115,7 @@ def test_outcomes_are_written_as_they_come(workers, tmp_path):
     (tmp_path / "test_it.py").write_text(TESTS.replace("SLEEPERS", "40"))
     (tmp_path / "test_others.py").write_text("def test_other():\n    pass\n")
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "benchmarks.gpu.outcomes", "--outcomes", "lines", "--seconds", "4",
+        [sys.executable, "-m", "pytest", "-p", "benchmarks.speed.gpu.outcomes", "--outcomes", "lines", "--seconds", "4",
          "--continue-on-collection-errors", "-p", "no:cacheprovider", *workers],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
     )  # fmt: skip
@@ -146,9 +148,9 @@ def test_a_summary_is_good_where_all_ran_and_passed():
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
-    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
-    monkeypatch.setattr("benchmarks.measure.MOST", 5)
+    monkeypatch.setattr("benchmarks.speed.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
+    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.MOST", 5)
     monkeypatch.setattr(speed, "SIZES", ("small",))
 
 
@@ -162,7 +164,7 @@ def test_speed(tiny, tmp_path, monkeypatch, capsys):
     arguments = ("--save", tmp_path, "--device", "cpu", "--rivals", "released")
     code, out = part(speed, monkeypatch, capsys, *arguments)
     assert code == 0, out
-    suite = record.read(tmp_path / "cpu-speed.json", record.Suite)
+    suite = storage.read(tmp_path / "cpu-speed.json", storage.Suite)
     assert [(r.job, r.dtype) for r in suite.records] == [
         ("losses", "fp32"), ("losses", "bf16"), ("upsample", "fp32"), ("upsample", "bf16"),
     ]  # fmt: skip
@@ -177,12 +179,12 @@ def test_speed(tiny, tmp_path, monkeypatch, capsys):
 
 def test_no_speed_on_a_red_check(tiny, tmp_path, monkeypatch, capsys):
     """The others are measured all the same."""
-    monkeypatch.setitem(eager.FORMULAS, "FocalLoss", eager.Formula(eager.cross_entropy))
+    monkeypatch.setitem(formulas.FORMULAS, "FocalLoss", formulas.Formula(formulas.cross_entropy))
     code, out = part(speed, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--rivals")
     assert code == 1
     assert "wrong: losses small fp32 1x5x64x64 from (64, 64): FocalLoss, eager: the loss is off by" in out
-    suite = record.read(tmp_path / "cpu-speed.json", record.Suite)
-    assert {row.loss for r in suite.records for row in r.rows} == set(eager.FORMULAS) - {"FocalLoss"}
+    suite = storage.read(tmp_path / "cpu-speed.json", storage.Suite)
+    assert {row.loss for r in suite.records for row in r.rows} == set(formulas.FORMULAS) - {"FocalLoss"}
 
 
 def test_speed_that_is_cut_off_leaves_a_file(tiny, tmp_path, monkeypatch, capsys):
@@ -192,15 +194,15 @@ def test_speed_that_is_cut_off_leaves_a_file(tiny, tmp_path, monkeypatch, capsys
     code, out = part(speed, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--rivals")
     assert code == 0
     assert "the time was up before the end" in out
-    first, second = record.read(tmp_path / "cpu-speed.json", record.Suite).records
-    assert len(first.rows) == 2 * len(eager.FORMULAS)
+    first, second = storage.read(tmp_path / "cpu-speed.json", storage.Suite).records
+    assert len(first.rows) == 2 * len(formulas.FORMULAS)
     assert 0 < len(second.rows) < len(first.rows)
     assert numbers.markdown(tmp_path / "cpu-speed.json") in out
 
 
 def test_nothing_of_a_part_needs_rich():
     """A borrowed GPU may lack it."""
-    code = "import sys; sys.modules.update(rich=None, matplotlib=None, PIL=None); import benchmarks.gpu.{}"
+    code = "import sys; sys.modules.update(rich=None, matplotlib=None, PIL=None); import benchmarks.speed.gpu.{}"
     for name in ("tests", "speed", "tiles"):
         subprocess.run([sys.executable, "-c", code.format(name)], cwd=ROOT, check=True)
 
@@ -216,7 +218,7 @@ def two_cases(monkeypatch):
     pytest.importorskip("triton")
     if torch.cuda.is_available():
         pytest.skip("the interpreter runs kernels on a CPU's tensors")
-    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
     monkeypatch.setattr(tiles, "CASES", CASES)
     monkeypatch.setattr(tiles, "MOST_CHANGES", 1)
 

@@ -6,14 +6,15 @@ from functools import partial
 import pytest
 import torch
 
-import benchmarks.load
-import benchmarks.run
+import benchmarks.speed.busy
+import benchmarks.speed.trial
 import pat_triton
-from benchmarks import ahead, contest, eager, measure, record, research, suite
-from benchmarks.case import example
-from benchmarks.machine import machine
-from benchmarks.run import run
-from benchmarks.shapes import SHAPES, Sizes, resolve
+from benchmarks import storage
+from benchmarks.device import machine
+from benchmarks.speed import ahead, contest, formulas, released, suite, timing
+from benchmarks.speed.case import example
+from benchmarks.speed.shapes import SHAPES, Sizes, resolve
+from benchmarks.speed.trial import run
 
 CPU = torch.device("cpu")
 TINY = ("--shape", 1, 5, 16, 24, "--device", "cpu", "--rivals", "released")
@@ -21,8 +22,8 @@ TINY = ("--shape", 1, 5, 16, 24, "--device", "cpu", "--rivals", "released")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
-    monkeypatch.setattr("benchmarks.measure.MOST", 5)
+    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.MOST", 5)
 
 
 def one(loss, rivals, device=CPU, **options):
@@ -42,7 +43,7 @@ def test_a_run(arguments, job, tmp_path):
     file = tmp_path / "new" / "run.json"
     code, out = job(*arguments, *TINY, "--save", file)
     assert code == 0, out.err
-    saved = record.read(file, record.Record)
+    saved = storage.read(file, storage.Record)
     assert saved.source == ((16, 24) if arguments[0] == "losses" else (4, 7))
     ran = [(row.loss, row.contestant) for row in saved.rows if row.cost.launches > 0]
     released = [("BLVLoss", "released"), ("PATLoss", "released")]
@@ -60,17 +61,17 @@ def test_beside_busy_processes(job, tmp_path, monkeypatch):
         alive.append([process.poll() is None for process in started])
         return priced(*arguments)
 
-    started, priced, begin = [], benchmarks.run.priced, benchmarks.load.subprocess.Popen
-    monkeypatch.setattr(benchmarks.run, "priced", timed)
+    started, priced, begin = [], benchmarks.speed.trial.priced, benchmarks.speed.busy.subprocess.Popen
+    monkeypatch.setattr(benchmarks.speed.trial, "priced", timed)
     monkeypatch.setattr(
-        benchmarks.load.subprocess, "Popen", lambda *arguments: started.append(begin(*arguments)) or started[-1]
+        benchmarks.speed.busy.subprocess, "Popen", lambda *arguments: started.append(begin(*arguments)) or started[-1]
     )
     file = tmp_path / "run.json"
     code, out = job("losses", *TINY[:-1], "--load", 2, "--save", file)
     assert code == 0, out.err
     assert alive == [[True, True]]
     assert all(process.poll() is not None for process in started)
-    assert record.read(file, record.Record).load == 2
+    assert storage.read(file, storage.Record).load == 2
     assert "beside 2 busy processes" in out.out
 
 
@@ -103,7 +104,7 @@ def test_what_cannot_run_says_why(monkeypatch, job, tmp_path):
     file = tmp_path / "run.json"
     code, out = job("losses", *TINY[:-1], "compiled", "--save", file)
     assert code == 0, out.err
-    reasons = {row.not_run for row in record.read(file, record.Record).rows if row.contestant == "compiled"}
+    reasons = {row.not_run for row in storage.read(file, storage.Record).rows if row.contestant == "compiled"}
     assert reasons == {"RuntimeError: no compiler found"}
     assert "PATLoss, compiled: not run: RuntimeError: no compiler found" in out.out
 
@@ -116,17 +117,17 @@ def test_compiling_stops_in_time():
 
 
 def no_noise(logits, target, _):
-    return eager.cross_entropy(logits, target)
+    return formulas.cross_entropy(logits, target)
 
 
 # A wrong formula, a gradient that is wrong alone, a loss without its noise, and ours.
 RED = {
-    "PATLoss, eager: the loss": (eager.FORMULAS, "PATLoss", eager.Formula(eager.cross_entropy)),
+    "PATLoss, eager: the loss": (formulas.FORMULAS, "PATLoss", formulas.Formula(formulas.cross_entropy)),
     "FocalLoss, eager: the gradient": (
-        eager.FORMULAS, "FocalLoss", eager.Formula(lambda z, y: eager.focal(z.detach(), y) + 0 * z.sum()),
+        formulas.FORMULAS, "FocalLoss", formulas.Formula(lambda z, y: formulas.focal(z.detach(), y) + 0 * z.sum()),
     ),
-    "BLVLoss, eager: the loss": (eager.FORMULAS, "BLVLoss", eager.Formula(no_noise, eager.variations)),
-    "PATLoss, released: the loss": (research.RELEASED, "PATLoss", eager.Formula(eager.pat)),
+    "BLVLoss, eager: the loss": (formulas.FORMULAS, "BLVLoss", formulas.Formula(no_noise, formulas.variations)),
+    "PATLoss, released: the loss": (released.RELEASED, "PATLoss", formulas.Formula(formulas.pat)),
     "PATLoss, torch: the loss": (vars(pat_triton), "PATLoss", partial(pat_triton.PATLoss, 19)),
 }  # fmt: skip
 
@@ -142,7 +143,7 @@ def test_no_speed_on_a_red_check(message, job, monkeypatch):
 
 
 def test_ours_must_not_be_worse_than_eager(job, monkeypatch):
-    monkeypatch.setattr("benchmarks.gate.SLACK", {torch.float32: -1.0})
+    monkeypatch.setattr("benchmarks.speed.gate.SLACK", {torch.float32: -1.0})
     code, out = job("losses", *TINY)
     assert code == 2
     assert "error: CrossEntropyLoss, torch: the loss is off by" in out.err
@@ -187,44 +188,44 @@ def test_turns(monkeypatch):
         return lambda: (order.append(name), time.sleep(seconds))
 
     steps = {"a": step("a", 0.0), "b": step("b", 0.02)}
-    assert {name: len(t) for name, t in measure.times(steps, CPU, budget=0.0).items()} == {"a": 5, "b": 5}
+    assert {name: len(t) for name, t in timing.times(steps, CPU, budget=0.0).items()} == {"a": 5, "b": 5}
     assert order == ["a", "a", "b", "b"] * 5  # the first of the two is not timed
     order.clear()
-    monkeypatch.setattr(measure, "SLOW", 0.01)
-    measure.times(steps, CPU, budget=0.0)
+    monkeypatch.setattr(timing, "SLOW", 0.01)
+    timing.times(steps, CPU, budget=0.0)
     assert order == ["a", "a", "b"] * 5
-    monkeypatch.setattr(measure, "MOST", 50)
-    assert {name: len(t) for name, t in measure.times(steps, CPU, budget=0.4).items()}["a"] == 50
-    assert 5 < len(measure.times(steps, CPU, budget=0.4)["b"]) <= 20
-    monkeypatch.setattr(measure, "LONGEST", 0.05)
-    assert len(measure.times(steps, CPU, budget=0.4)["b"]) < 5
+    monkeypatch.setattr(timing, "MOST", 50)
+    assert {name: len(t) for name, t in timing.times(steps, CPU, budget=0.4).items()}["a"] == 50
+    assert 5 < len(timing.times(steps, CPU, budget=0.4)["b"]) <= 20
+    monkeypatch.setattr(timing, "LONGEST", 0.05)
+    assert len(timing.times(steps, CPU, budget=0.4)["b"]) < 5
 
 
 def test_footprint():
     ones = torch.ones(1 << 18)  # 1 MiB
-    peak, operators = measure.footprint(lambda: (ones + 1) * 2, CPU)
+    peak, operators = timing.footprint(lambda: (ones + 1) * 2, CPU)
     assert 2 << 20 <= peak < 2.1 * (1 << 20)
     assert operators == 2
 
 
 def test_bandwidth(monkeypatch):
-    monkeypatch.setitem(measure.COPIED, "cpu", 1 << 22)
-    assert 1e8 < measure.bandwidth(CPU) < 1e13
+    monkeypatch.setitem(timing.COPIED, "cpu", 1 << 22)
+    assert 1e8 < timing.bandwidth(CPU) < 1e13
 
 
 def test_all(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 16, 24), (1, 16, 24)) for name in SHAPES})
+    monkeypatch.setattr("benchmarks.speed.shapes.SHAPES", {name: Sizes(5, (1, 16, 24), (1, 16, 24)) for name in SHAPES})
     monkeypatch.setattr(suite, "SIDES", (8, 16))
     monkeypatch.setattr(suite, "CLASSES", (3, 5))
     arguments = ("all", "--device", "cpu", "--rivals", "--save", tmp_path)
     code, out = job(*arguments)
     assert code == 0, out.err
-    records = [record.read(file, record.Record) for file in sorted(tmp_path.glob("cpu-[lu]*.json"))]
+    records = [storage.read(file, storage.Record) for file in sorted(tmp_path.glob("cpu-[lu]*.json"))]
     assert [(r.job, r.name) for r in records] == [
         ("losses", "ade20k"), ("losses", "cityscapes"), ("losses", "small"),
         ("upsample", "ade20k"), ("upsample", "cityscapes"),
     ]  # fmt: skip
-    classes = record.read(tmp_path / "cpu-growth-classes.json", record.Growth)
+    classes = storage.read(tmp_path / "cpu-growth-classes.json", storage.Growth)
     assert [r.shape[1] for r in classes.records] == [3, 5]
     pictures = sorted(tmp_path.glob("*.svg"))
     assert len(pictures) == len(records) + 1
@@ -235,11 +236,11 @@ def test_all(job, tmp_path, monkeypatch):
 
 
 def test_all_names_a_red_run_and_makes_the_others(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
+    monkeypatch.setattr("benchmarks.speed.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
     monkeypatch.setattr(suite, "PLAN", {"cpu": suite.CITYSCAPES[:1]})
     monkeypatch.setattr(suite, "SIDES", (8,))
     monkeypatch.setattr(suite, "CLASSES", (3,))
-    monkeypatch.setitem(eager.FORMULAS, "FocalLoss", eager.Formula(eager.cross_entropy))
+    monkeypatch.setitem(formulas.FORMULAS, "FocalLoss", formulas.Formula(formulas.cross_entropy))
     code, out = job("all", "--device", "cpu", "--rivals", "--save", tmp_path)
     assert code == 2
     assert "error: cpu-losses-cityscapes-fp32: FocalLoss, eager: the loss is off by" in out.err

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import standin
-from benchmarks.host import HostRecord
-from benchmarks.record import read
+from benchmarks.speed import standin
+from benchmarks.speed.host import HostRecord
+from benchmarks.storage import read
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +22,7 @@ def test_a_row_of_each_kind(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"PYTHONPATH": str(ROOT)}
     file = tmp_path / "host.json"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import benchmarks.host as h; h.TURNS, h.CALLS = 3, 5\n"
+        [sys.executable, "-W", "error", "-c", "import benchmarks.speed.host as h; h.TURNS, h.CALLS = 3, 5\n"
          "import sys; from benchmarks.__main__ import main; sys.exit(main())",
          "host", "--device", "cpu", "--modes", "eager", "--losses", "PATLoss", "BLVLoss", "--save", file],
         cwd=ROOT, env=environment, capture_output=True, text=True,

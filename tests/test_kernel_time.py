@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import assembly, fit_kernel_time, kernel_time, work
-from benchmarks.fit_kernel_time import Fit, cases, error, near
-from benchmarks.kernel_time import FITTED, Demand, seconds
-from benchmarks.record import read
+from benchmarks.codegen import assembly, fit_kernel_time, kernel_time, work
+from benchmarks.codegen.fit_kernel_time import Fit, cases, error, near
+from benchmarks.codegen.kernel_time import FITTED, Demand, seconds
+from benchmarks.storage import read
 
 RESULTS = Path(__file__).parent.parent / "benchmarks/results"
 RECORD = read(RESULTS / "kernel-time.json", Fit)

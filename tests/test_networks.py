@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from libraries import needed
 from torch import nn
 
-from benchmarks import networks
-from benchmarks.contest import LOSSES
-from benchmarks.networks import NETWORKS, batch_norm, libraries
-from benchmarks.training import checkpoint
+from benchmarks.speed.contest import LOSSES
+from benchmarks.training import checkpoint, networks
+from benchmarks.training.networks import NETWORKS, batch_norm, libraries
 
 LIBRARY = {
     "pyramid": None,
@@ -43,7 +42,7 @@ def built(model, classes=5, seed=0):
 
 
 def test_two_steps_with_its_losses(model, job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.datasets.NUMBER_OF_SCENES", {"train": 4, "val": 2})
+    monkeypatch.setattr("benchmarks.training.datasets.NUMBER_OF_SCENES", {"train": 4, "val": 2})
     # Of each library's networks, which take seconds a loss, two: a loss sees no network but its logits.
     losses = LOSSES if LIBRARY[model] is None else ("CrossEntropyLoss", "PATLoss")
     slim = ("--width", 4) if NETWORKS[model].width else ("--encoder", ENCODER)

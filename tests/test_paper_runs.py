@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from camvid import camvid
 
-from benchmarks import numbers, record
+from benchmarks import numbers, storage
 from benchmarks.paper import choice, figure5, published, results, runs, table1
-from benchmarks.paper.tables import markdown
-from benchmarks.record import Growth
+from benchmarks.paper.scores import markdown
+from benchmarks.storage import Growth
 from benchmarks.training import checkpoint
 from benchmarks.training.evaluate import Scores
 from pat_triton.losses import CATALOGUE
@@ -29,8 +29,8 @@ def poison():
 
 @pytest.fixture(autouse=True)
 def short_measurements(monkeypatch):
-    monkeypatch.setattr("benchmarks.measure.LEAST", 1)
-    monkeypatch.setattr("benchmarks.measure.MOST", 1)
+    monkeypatch.setattr("benchmarks.speed.timing.LEAST", 1)
+    monkeypatch.setattr("benchmarks.speed.timing.MOST", 1)
 
 
 @pytest.fixture
@@ -72,11 +72,11 @@ def test_figure_3_is_drawn_once(job, tmp_path):
 
 
 def test_table_2_doubles_pixels_and_classes(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
     file = tmp_path / "table2.json"
     code, out = job("paper", "table2", "--shape", 1, 5, 16, 24, "--device", "cpu", "--save", file)
     assert code == 0, out.err
-    shapes = [r.shape for r in record.read(file, Growth).records]
+    shapes = [r.shape for r in storage.read(file, Growth).records]
     assert shapes == [(1, 5, 16, 24), (1, 5, 32, 24), (1, 10, 16, 24)]
     eager = re.search(r"CrossEntropyLoss.*\n.*eager(.*)\n", out.out).group(1).replace("│", " ").split()
     assert eager[:4] == ["12.0", "3.00", "2.00", "2.00"]
@@ -85,12 +85,12 @@ def test_table_2_doubles_pixels_and_classes(job, tmp_path, monkeypatch):
 
 
 def test_figure_5_adds_up(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
     monkeypatch.setattr(figure5, "LOSSES", ("CrossEntropyLoss", "PATLoss"))
     file = tmp_path / "figure5.json"
     code, out = job("paper", "figure5", "--size", 2, 32, 64, "--width", 2, "--device", "cpu", "--save", file)
     assert code == 0, out.err
-    segnet, pyramid = record.read(file, figure5.Figure5).networks
+    segnet, pyramid = storage.read(file, figure5.Figure5).networks
     assert segnet.source == (32, 64)
     assert pyramid.source == (8, 16)
     names = [(share.loss, share.contestant) for share in segnet.shares]

@@ -7,9 +7,9 @@ import re
 import pytest
 import torch
 
-from benchmarks import numbers, record
-from benchmarks.machine import machine
-from benchmarks.run import run
+from benchmarks import numbers, storage
+from benchmarks.device import machine
+from benchmarks.speed.trial import run
 
 CPU = torch.device("cpu")
 
@@ -27,33 +27,33 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def made():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.machine.bandwidth", lambda _: 1e10)
+        patch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
         return run("losses", "tiny", (1, 5, 16, 24), (16, 24), "fp32", machine(CPU), CPU, rivals=("released",))
 
 
 @pytest.mark.parametrize("message", BROKEN)
 def test_records_have_exactly_their_fields(message, made, tmp_path):
     file = tmp_path / "record.json"
-    record.write(file, made)
-    assert record.read(file, record.Record) == made
+    storage.write(file, made)
+    assert storage.read(file, storage.Record) == made
     saved = json.loads(file.read_text())
     BROKEN[message](saved)
     file.write_text(json.dumps(saved))
     with pytest.raises(ValueError, match=re.escape(f"{file}: {message}")):
-        record.read(file, record.Record)
+        storage.read(file, storage.Record)
 
 
 def test_nothing_is_overwritten(made, tmp_path, job):
     file = tmp_path / "taken.json"
-    record.write(file, made)
+    storage.write(file, made)
     with pytest.raises(FileExistsError):
-        record.write(file, made)
+        storage.write(file, made)
     assert "taken.json exists" in job("losses", "--shape", 1, 5, 16, 24, "--save", file)[1].err
 
 
 def test_the_readme_shows_a_record(made, tmp_path, monkeypatch):
     monkeypatch.setattr(numbers, "RESULTS", tmp_path)
-    record.write(tmp_path / "there.json", made)
+    storage.write(tmp_path / "there.json", made)
     text = "a\n<!-- figures there.json -->\nold\n<!-- end -->\nb\n<!-- figures missing.json -->\n<!-- end -->\n"
     filled = numbers.filled(text)
     pat = next(line for line in filled.splitlines() if line.startswith("| PATLoss |"))
@@ -67,8 +67,8 @@ def test_the_readme_shows_a_record(made, tmp_path, monkeypatch):
 def test_the_summary_of_records(made, tmp_path, monkeypatch):
     """One line a size, whether the records are in a file each or in one, and none for a file that is not there."""
     monkeypatch.setattr(numbers, "RESULTS", tmp_path)
-    record.write(tmp_path / "one.json", made)
-    record.write(tmp_path / "two.json", record.Suite((made, dataclasses.replace(made, dtype="bf16"))))
+    storage.write(tmp_path / "one.json", made)
+    storage.write(tmp_path / "two.json", storage.Suite((made, dataclasses.replace(made, dtype="bf16"))))
     text = numbers.filled("<!-- summary missing.json one.json two.json -->\n<!-- end -->\n")
     lines = [line for line in text.splitlines() if line.startswith("| 1x5x16x24, fp32 | ")]
     assert len(lines) == 2

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import assembly
-from benchmarks.bounds import floor, model
-from benchmarks.flow import frequencies
-from benchmarks.ir_text import column_threads
-from benchmarks.memory import moved
-from benchmarks.targets import TARGETS
-from benchmarks.ttgir import Evaluation, Loop, Pointer
+from benchmarks.codegen import assembly
+from benchmarks.codegen.bounds import floor, model
+from benchmarks.codegen.flow import frequencies
+from benchmarks.codegen.ir_text import column_threads
+from benchmarks.codegen.targets import TARGETS
+from benchmarks.codegen.traffic import moved
+from benchmarks.codegen.ttgir import Evaluation, Loop, Pointer
 
 RESULTS = Path(__file__).parent.parent / "benchmarks/results/roofline.json"
 

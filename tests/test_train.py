@@ -16,15 +16,14 @@ import torch
 from camvid import camvid
 
 import pat_triton
-from benchmarks import parallel
 from benchmarks.__main__ import main
-from benchmarks.datasets import Held
-from benchmarks.datasets.augmentation import Augmentation
-from benchmarks.networks.pyramid import PyramidNet
-from benchmarks.training import checkpoint
+from benchmarks.training import checkpoint, parallel
 from benchmarks.training.arguments import complete
 from benchmarks.training.batches import Batches
+from benchmarks.training.datasets import Held
+from benchmarks.training.datasets.augmentation import Augmentation
 from benchmarks.training.loop import Training
+from benchmarks.training.networks.pyramid import PyramidNet
 
 ROOT = Path(__file__).parent.parent
 KILLED = str(ROOT / "tests" / "killed.py")
@@ -39,7 +38,7 @@ def poison():
 
 @pytest.fixture(autouse=True)
 def short_measurements(monkeypatch):
-    monkeypatch.setattr("benchmarks.measure.MOST", 1)
+    monkeypatch.setattr("benchmarks.speed.timing.MOST", 1)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def whole(arguments, tmp_path_factory):
     """The folder of a run by one process that nothing interrupted."""
     out = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.measure.MOST", 1)
+        patch.setattr("benchmarks.speed.timing.MOST", 1)
         patch.setattr("sys.argv", ["benchmarks", *arguments, str(out)])
         assert main() == 0
     return folder_of(out)

@@ -11,16 +11,16 @@ from PIL import Image
 from torch import nn
 
 import pat_triton
-from benchmarks.datasets import Data, Held
-from benchmarks.datasets.augmentation import Augmentation
-from benchmarks.datasets.catalogue import SCENES
-from benchmarks.networks.pyramid import PyramidNet
 from benchmarks.training import comparison
 from benchmarks.training.arguments import complete
 from benchmarks.training.batches import Batches
+from benchmarks.training.datasets import Data, Held
+from benchmarks.training.datasets.augmentation import Augmentation
+from benchmarks.training.datasets.catalogue import SCENES
 from benchmarks.training.evaluate import Judge
 from benchmarks.training.expression import parse
 from benchmarks.training.loop import Training
+from benchmarks.training.networks.pyramid import PyramidNet
 from benchmarks.training.schedule import share_of_rate
 
 CPU = torch.device("cpu")

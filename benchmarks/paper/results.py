@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ..contest import LOSSES
-from ..datasets.listing import is_junk
+from ..speed.contest import LOSSES
+from ..training.datasets.listing import is_junk
 from ..training.evaluate import Scores
 
 FREE = ("evaluate", "checkpoint", "measure", "device", "out", "root")  # may differ between runs that are compared

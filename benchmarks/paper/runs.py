@@ -22,14 +22,13 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from .. import parallel
 from ..places import refuse_unusable
-from ..training import checkpoint, train
+from ..training import checkpoint, parallel, train
 from ..training.arguments import add_arguments, complete, defaults, load_modules, natural, positive, rate
 from ..training.expression import parse
-from . import figures
+from . import class_plot
 from .results import read, read_all, same
-from .tables import markdown
+from .scores import markdown
 
 # With the paper's parameters, where ours have other defaults.
 LOSSES = (
@@ -98,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
     runs = read_all(save)
     text = markdown(runs)
     (save / "table.md").write_text(text)
-    figures.draw_classes(save / "classes.svg", runs)
+    class_plot.draw_classes(save / "classes.svg", runs)
     Console().print(text, soft_wrap=True)
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from .. import parallel
-from ..machine import pick
+from ..device import pick
 from ..places import refuse_unusable
-from . import checkpoint, report
+from . import checkpoint, parallel, report
 from .arguments import DEFAULTS, add_arguments, complete, defaults, load_modules
 from .comparison import compare, rehearse
 from .data import chosen, load

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from .. import networks
-from ..contest import LOSSES
-from ..datasets import VOID
-from ..networks import NETWORKS
+from ..speed.contest import LOSSES
+from . import networks
 from .data.catalogue import SETS
+from .datasets import VOID
 from .expression import parse
 from .loop import AUTOCAST, OPTIMIZERS
+from .networks import NETWORKS
 from .schedule import SCHEDULES
 
 DEFAULTS: dict[str, Any] = {

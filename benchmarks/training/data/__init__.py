@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pat_triton import class_counts
 
-from ... import datasets
-from ...datasets import VOID, Data
-from ...datasets.counts import key
-from ...datasets.folders import Pair
-from ...parallel import rank
+from .. import datasets
+from ..datasets import VOID, Data
+from ..datasets.counts import key
+from ..datasets.folders import Pair
+from ..parallel import rank
 from .catalogue import SETS, chosen
 from .labels import doubts, without_pixels
 from .layout import Published

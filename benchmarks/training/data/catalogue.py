@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...datasets import VOID
-from ...datasets.catalogue import SETS as KNOWN
-from ...datasets.catalogue import Classes, DataSet, coloured
-from ...datasets.catalogue import chosen as known
+from ..datasets import VOID
+from ..datasets.catalogue import SETS as KNOWN
+from ..datasets.catalogue import Classes, DataSet, coloured
+from ..datasets.catalogue import chosen as known
 from .layout import Anywhere, Published
 
 # What --labels-from and --ignore are unless given, where they can be given: ADE20K's 0 is void.

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...datasets.folders import Layout, Pair
-from ...datasets.listing import names_in
-from ...datasets.splits import Sample
+from ..datasets.folders import Layout, Pair
+from ..datasets.listing import names_in
+from ..datasets.splits import Sample
 from .files import files_of, key, photograph
 from .labels import classes_of, read_labels
 from .pairing import WITHOUT_LABELS, Pairing, of_two_trees, side_by_side

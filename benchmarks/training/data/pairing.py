@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...datasets.folders import Pair
+from ..datasets.folders import Pair
 from .files import Files, key
 
 SHOWN = 3  # names of files that a line has

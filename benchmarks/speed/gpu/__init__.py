@@ -1,0 +1,4 @@
+"""The parts of ``benchmarks/gpu.sh``, a module each: ``python -m benchmarks.speed.gpu.PART``.
+
+None is a job of ``python -m benchmarks``, which needs rich and others: a borrowed GPU may lack them.
+"""

@@ -1,0 +1,139 @@
+"""A run as JSON: written once, and read back only if every field is there and none besides."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from .device import Machine
+from .places import refuse_unusable
+from .speed.contest import OURS
+from .speed.cost import Cost
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant: its cost, or why it was not run.
+
+    Errors are relative to the fp64 truth, the gradient's by L2 norm and None for noise of another draw.
+    host_seconds: of the CPU, to issue a call to a GPU.
+    """
+
+    loss: str
+    contestant: str
+    not_run: str | None = None
+    cost: Cost | None = None
+    loss_error: float | None = None
+    gradient_error: float | None = None
+    host_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """shape (B, L, H, W) of the labels, source (h, w) of the logits; floor_bytes: moved by any loss at least.
+    load: busy processes of another program beside it, none before there was the option."""
+
+    job: str
+    name: str
+    shape: tuple[int, ...]
+    source: tuple[int, ...]
+    dtype: str
+    floor_bytes: int
+    machine: Machine
+    rows: tuple[Row, ...]
+    load: int = 0
+
+    def row(self, loss: str, contestants: Sequence[str]) -> Row | None:
+        """Of the first of the contestants that ran."""
+        rows = {row.contestant: row for row in self.rows if row.loss == loss and row.cost}
+        return next((rows[name] for name in contestants if name in rows), None)
+
+    def cost(self, loss: str, contestants: Sequence[str]) -> Cost | None:
+        row = self.row(loss, contestants)
+        return row.cost if row else None
+
+    def ours(self, loss: str) -> Cost:
+        cost = self.cost(loss, OURS)
+        assert cost is not None  # a run in which ours fails has no record
+        return cost
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Records over one variable: "pixels" of an image or "classes"."""
+
+    over: str
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Records of several sizes and dtypes, from one machine."""
+
+    records: tuple[Record, ...]
+
+
+# Fields that older records do not have, and that say what was always so then.
+NEW = {"load"}
+
+T = TypeVar("T")
+
+
+def add_save(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the figures as JSON; must not exist")
+
+
+def refuse_taken(path: Path | None) -> None:
+    """ValueError before the work that would end in a file that is there, or cannot be."""
+    if path is None:
+        return
+    if path.exists():
+        raise ValueError(f"--save: {path} exists, expected a new file")
+    refuse_unusable("--save", path.parent)
+
+
+def write(path: Path, record: Any) -> None:
+    """A dataclass, to a file that must not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("x") as file:
+        file.write(_json(record))
+
+
+def rewrite(path: Path, record: Any) -> None:
+    """As ``write``, with more than the file there: whole at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(_json(record))
+    new.replace(path)
+
+
+def _json(record: Any) -> str:
+    return json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """ValueError that says what is wrong and where."""
+    try:
+        return _parse(kind, json.loads(path.read_text()), "")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _parse(kind: Any, value: Any, where: str) -> Any:
+    if get_origin(kind) is UnionType:
+        (some,) = (part for part in get_args(kind) if part is not NoneType)
+        return None if value is None else _parse(some, value, where)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_parse(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if hasattr(kind, "__dataclass_fields__") and isinstance(value, dict):
+        types = get_type_hints(kind)
+        if not set(types) - NEW <= set(value) <= set(types):
+            raise ValueError(f"{where or 'record'}: got fields {sorted(value)}, expected {sorted(types)}")
+        return kind(**{name: _parse(types[name], item, f"{where}.{name}".lstrip(".")) for name, item in value.items()})
+    plain = (int, float) if kind is float else get_origin(kind) or kind
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, plain):
+        raise ValueError(f"{where or 'record'}: got {value!r}, expected {getattr(kind, '__name__', kind)}")
+    return value
