@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The device that is asked for, and what a measurement was made on."""
 
 import argparse
 import platform
@@ -13,8 +13,6 @@ from pathlib import Path
 import torch
 
 import pat_triton
-
-from .speed.timing import bandwidth
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,14 @@ class Machine:
     date: str
 
 
-def machine(device: torch.device) -> Machine:
+def described(device: torch.device, bandwidth: float) -> Machine:
     on_gpu = device.type == "cuda"
     return Machine(
         device=torch.cuda.get_device_name(device) if on_gpu else _cpu(),
         driver=_driver() if on_gpu else None,
         capability=".".join(map(str, torch.cuda.get_device_capability(device))) if on_gpu else None,
         threads=torch.get_num_threads(),
-        bandwidth=bandwidth(device),
+        bandwidth=bandwidth,
         python=platform.python_version(),
         torch=torch.__version__,
         triton=version("triton"),

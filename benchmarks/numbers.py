@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from . import loss_table
-from .captions import digits, title
+from .captions import digits
 from .codegen import profiled, roofline
 from .markdown import table
 from .paper import choice, figure5, published, scores
@@ -19,7 +19,8 @@ from .places import RESULTS, ROOT
 from .speed import host, overview, steps, summary
 from .speed.contest import OURS
 from .speed.gpu import tiles
-from .storage import Record, Suite, read
+from .speed.record import Record, Suite, title
+from .storage import read
 from .training import shown
 
 # The folders of the repository whose README files are generated, that of the root besides.

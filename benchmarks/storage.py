@@ -1,80 +1,13 @@
-"""A run as JSON: written once, and read back only if every field is there and none besides."""
+"""A dataclass as JSON: written once, and read back only if every field is there and none besides."""
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .device import Machine
 from .places import refuse_unusable
-from .speed.contest import OURS
-from .speed.cost import Cost
-
-
-@dataclass(frozen=True)
-class Row:
-    """One contestant: its cost, or why it was not run.
-
-    Errors are relative to the fp64 truth, the gradient's by L2 norm and None for noise of another draw.
-    host_seconds: of the CPU, to issue a call to a GPU.
-    """
-
-    loss: str
-    contestant: str
-    not_run: str | None = None
-    cost: Cost | None = None
-    loss_error: float | None = None
-    gradient_error: float | None = None
-    host_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Record:
-    """shape (B, L, H, W) of the labels, source (h, w) of the logits; floor_bytes: moved by any loss at least.
-    load: busy processes of another program beside it, none before there was the option."""
-
-    job: str
-    name: str
-    shape: tuple[int, ...]
-    source: tuple[int, ...]
-    dtype: str
-    floor_bytes: int
-    machine: Machine
-    rows: tuple[Row, ...]
-    load: int = 0
-
-    def row(self, loss: str, contestants: Sequence[str]) -> Row | None:
-        """Of the first of the contestants that ran."""
-        rows = {row.contestant: row for row in self.rows if row.loss == loss and row.cost}
-        return next((rows[name] for name in contestants if name in rows), None)
-
-    def cost(self, loss: str, contestants: Sequence[str]) -> Cost | None:
-        row = self.row(loss, contestants)
-        return row.cost if row else None
-
-    def ours(self, loss: str) -> Cost:
-        cost = self.cost(loss, OURS)
-        assert cost is not None  # a run in which ours fails has no record
-        return cost
-
-
-@dataclass(frozen=True)
-class Growth:
-    """Records over one variable: "pixels" of an image or "classes"."""
-
-    over: str
-    records: tuple[Record, ...]
-
-
-@dataclass(frozen=True)
-class Suite:
-    """Records of several sizes and dtypes, from one machine."""
-
-    records: tuple[Record, ...]
-
 
 # Fields that older records do not have, and that say what was always so then.
 NEW = {"load"}

@@ -16,6 +16,7 @@ from benchmarks.speed import formulas
 from benchmarks.speed.gpu import speed, tiles
 from benchmarks.speed.gpu.clock import Clock
 from benchmarks.speed.gpu.tests import summary
+from benchmarks.speed.record import Suite
 from benchmarks.speed.shapes import SHAPES, Sizes
 
 ROOT = Path(__file__).parent.parent
@@ -149,7 +150,7 @@ def test_a_summary_is_good_where_all_ran_and_passed():
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setattr("benchmarks.speed.shapes.SHAPES", {name: Sizes(5, (1, 64, 64), (1, 64, 64)) for name in SHAPES})
-    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.bandwidth", lambda _: 1e10)
     monkeypatch.setattr("benchmarks.speed.timing.MOST", 5)
     monkeypatch.setattr(speed, "SIZES", ("small",))
 
@@ -164,7 +165,7 @@ def test_speed(tiny, tmp_path, monkeypatch, capsys):
     arguments = ("--save", tmp_path, "--device", "cpu", "--rivals", "released")
     code, out = part(speed, monkeypatch, capsys, *arguments)
     assert code == 0, out
-    suite = storage.read(tmp_path / "cpu-speed.json", storage.Suite)
+    suite = storage.read(tmp_path / "cpu-speed.json", Suite)
     assert [(r.job, r.dtype) for r in suite.records] == [
         ("losses", "fp32"), ("losses", "bf16"), ("upsample", "fp32"), ("upsample", "bf16"),
     ]  # fmt: skip
@@ -183,7 +184,7 @@ def test_no_speed_on_a_red_check(tiny, tmp_path, monkeypatch, capsys):
     code, out = part(speed, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--rivals")
     assert code == 1
     assert "wrong: losses small fp32 1x5x64x64 from (64, 64): FocalLoss, eager: the loss is off by" in out
-    suite = storage.read(tmp_path / "cpu-speed.json", storage.Suite)
+    suite = storage.read(tmp_path / "cpu-speed.json", Suite)
     assert {row.loss for r in suite.records for row in r.rows} == set(formulas.FORMULAS) - {"FocalLoss"}
 
 
@@ -194,7 +195,7 @@ def test_speed_that_is_cut_off_leaves_a_file(tiny, tmp_path, monkeypatch, capsys
     code, out = part(speed, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu", "--rivals")
     assert code == 0
     assert "the time was up before the end" in out
-    first, second = storage.read(tmp_path / "cpu-speed.json", storage.Suite).records
+    first, second = storage.read(tmp_path / "cpu-speed.json", Suite).records
     assert len(first.rows) == 2 * len(formulas.FORMULAS)
     assert 0 < len(second.rows) < len(first.rows)
     assert numbers.markdown(tmp_path / "cpu-speed.json") in out
@@ -218,7 +219,7 @@ def two_cases(monkeypatch):
     pytest.importorskip("triton")
     if torch.cuda.is_available():
         pytest.skip("the interpreter runs kernels on a CPU's tensors")
-    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.bandwidth", lambda _: 1e10)
     monkeypatch.setattr(tiles, "CASES", CASES)
     monkeypatch.setattr(tiles, "MOST_CHANGES", 1)
 

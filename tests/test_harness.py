@@ -10,10 +10,11 @@ import benchmarks.speed.busy
 import benchmarks.speed.trial
 import pat_triton
 from benchmarks import storage
-from benchmarks.device import machine
 from benchmarks.speed import ahead, contest, formulas, released, suite, timing
 from benchmarks.speed.case import example
+from benchmarks.speed.record import Growth, Record
 from benchmarks.speed.shapes import SHAPES, Sizes, resolve
+from benchmarks.speed.timing import machine
 from benchmarks.speed.trial import run
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ TINY = ("--shape", 1, 5, 16, 24, "--device", "cpu", "--rivals", "released")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.bandwidth", lambda _: 1e10)
     monkeypatch.setattr("benchmarks.speed.timing.MOST", 5)
 
 
@@ -43,7 +44,7 @@ def test_a_run(arguments, job, tmp_path):
     file = tmp_path / "new" / "run.json"
     code, out = job(*arguments, *TINY, "--save", file)
     assert code == 0, out.err
-    saved = storage.read(file, storage.Record)
+    saved = storage.read(file, Record)
     assert saved.source == ((16, 24) if arguments[0] == "losses" else (4, 7))
     ran = [(row.loss, row.contestant) for row in saved.rows if row.cost.launches > 0]
     released = [("BLVLoss", "released"), ("PATLoss", "released")]
@@ -71,7 +72,7 @@ def test_beside_busy_processes(job, tmp_path, monkeypatch):
     assert code == 0, out.err
     assert alive == [[True, True]]
     assert all(process.poll() is not None for process in started)
-    assert storage.read(file, storage.Record).load == 2
+    assert storage.read(file, Record).load == 2
     assert "beside 2 busy processes" in out.out
 
 
@@ -104,7 +105,7 @@ def test_what_cannot_run_says_why(monkeypatch, job, tmp_path):
     file = tmp_path / "run.json"
     code, out = job("losses", *TINY[:-1], "compiled", "--save", file)
     assert code == 0, out.err
-    reasons = {row.not_run for row in storage.read(file, storage.Record).rows if row.contestant == "compiled"}
+    reasons = {row.not_run for row in storage.read(file, Record).rows if row.contestant == "compiled"}
     assert reasons == {"RuntimeError: no compiler found"}
     assert "PATLoss, compiled: not run: RuntimeError: no compiler found" in out.out
 
@@ -220,12 +221,12 @@ def test_all(job, tmp_path, monkeypatch):
     arguments = ("all", "--device", "cpu", "--rivals", "--save", tmp_path)
     code, out = job(*arguments)
     assert code == 0, out.err
-    records = [storage.read(file, storage.Record) for file in sorted(tmp_path.glob("cpu-[lu]*.json"))]
+    records = [storage.read(file, Record) for file in sorted(tmp_path.glob("cpu-[lu]*.json"))]
     assert [(r.job, r.name) for r in records] == [
         ("losses", "ade20k"), ("losses", "cityscapes"), ("losses", "small"),
         ("upsample", "ade20k"), ("upsample", "cityscapes"),
     ]  # fmt: skip
-    classes = storage.read(tmp_path / "cpu-growth-classes.json", storage.Growth)
+    classes = storage.read(tmp_path / "cpu-growth-classes.json", Growth)
     assert [r.shape[1] for r in classes.records] == [3, 5]
     pictures = sorted(tmp_path.glob("*.svg"))
     assert len(pictures) == len(records) + 1

@@ -13,7 +13,7 @@ from camvid import camvid
 from benchmarks import numbers, storage
 from benchmarks.paper import choice, figure5, published, results, runs, table1
 from benchmarks.paper.scores import markdown
-from benchmarks.storage import Growth
+from benchmarks.speed.record import Growth
 from benchmarks.training import checkpoint
 from benchmarks.training.evaluate import Scores
 from pat_triton.losses import CATALOGUE
@@ -37,8 +37,8 @@ def short_measurements(monkeypatch):
 def started(monkeypatch):
     """The names of the runs that were trained, or gone on with."""
     names = []
-    one = runs._one
-    monkeypatch.setattr(runs, "_one", lambda plan, **options: names.append(plan.name) or one(plan, **options))
+    one = runs.train_one
+    monkeypatch.setattr(runs, "train_one", lambda plan, **options: names.append(plan.name) or one(plan, **options))
     return names
 
 
@@ -72,7 +72,7 @@ def test_figure_3_is_drawn_once(job, tmp_path):
 
 
 def test_table_2_doubles_pixels_and_classes(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.bandwidth", lambda _: 1e10)
     file = tmp_path / "table2.json"
     code, out = job("paper", "table2", "--shape", 1, 5, 16, 24, "--device", "cpu", "--save", file)
     assert code == 0, out.err
@@ -85,7 +85,7 @@ def test_table_2_doubles_pixels_and_classes(job, tmp_path, monkeypatch):
 
 
 def test_figure_5_adds_up(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+    monkeypatch.setattr("benchmarks.speed.timing.bandwidth", lambda _: 1e10)
     monkeypatch.setattr(figure5, "LOSSES", ("CrossEntropyLoss", "PATLoss"))
     file = tmp_path / "figure5.json"
     code, out = job("paper", "figure5", "--size", 2, 32, 64, "--width", 2, "--device", "cpu", "--save", file)
@@ -196,7 +196,7 @@ def test_the_learning_rate_is_chosen_on_the_validation_images(arguments, job, tm
         (save / f"{plan.name}.json").write_text(json.dumps(document))
         return plan.name
 
-    monkeypatch.setattr(runs, "_one", planted)
+    monkeypatch.setattr(runs, "train_one", planted)
     losses = [*LOSSES, "PATLoss(temperature=5)", "FocalLoss(gamma=2)"]
     code, out = job(
         *arguments, "--loss", *losses, "--rates", 0.001, 0.01, 0.1, "--sweep-steps", 1, "--out", tmp_path / "out",

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmarks import numbers, storage
-from benchmarks.device import machine
+from benchmarks.speed.record import Record, Suite
+from benchmarks.speed.timing import machine
 from benchmarks.speed.trial import run
 
 CPU = torch.device("cpu")
@@ -27,7 +28,7 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def made():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.device.bandwidth", lambda _: 1e10)
+        patch.setattr("benchmarks.speed.timing.bandwidth", lambda _: 1e10)
         return run("losses", "tiny", (1, 5, 16, 24), (16, 24), "fp32", machine(CPU), CPU, rivals=("released",))
 
 
@@ -35,12 +36,12 @@ def made():
 def test_records_have_exactly_their_fields(message, made, tmp_path):
     file = tmp_path / "record.json"
     storage.write(file, made)
-    assert storage.read(file, storage.Record) == made
+    assert storage.read(file, Record) == made
     saved = json.loads(file.read_text())
     BROKEN[message](saved)
     file.write_text(json.dumps(saved))
     with pytest.raises(ValueError, match=re.escape(f"{file}: {message}")):
-        storage.read(file, storage.Record)
+        storage.read(file, Record)
 
 
 def test_nothing_is_overwritten(made, tmp_path, job):
@@ -68,7 +69,7 @@ def test_the_summary_of_records(made, tmp_path, monkeypatch):
     """One line a size, whether the records are in a file each or in one, and none for a file that is not there."""
     monkeypatch.setattr(numbers, "RESULTS", tmp_path)
     storage.write(tmp_path / "one.json", made)
-    storage.write(tmp_path / "two.json", storage.Suite((made, dataclasses.replace(made, dtype="bf16"))))
+    storage.write(tmp_path / "two.json", Suite((made, dataclasses.replace(made, dtype="bf16"))))
     text = numbers.filled("<!-- summary missing.json one.json two.json -->\n<!-- end -->\n")
     lines = [line for line in text.splitlines() if line.startswith("| 1x5x16x24, fp32 | ")]
     assert len(lines) == 2

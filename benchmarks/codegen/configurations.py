@@ -15,10 +15,9 @@ from pat_triton.curves import Exponential
 from pat_triton.resize import resize
 from pat_triton.weights import MaskSize
 
-from .bounds import H200
+from .bounds import DTYPES, H200, HEIGHT, IMAGES, RATIO, WIDTH
 from .machine_code import Code, compile_call
-from .properties import figures
-from .sizes import DTYPES, HEIGHT, IMAGES, RATIO, WIDTH
+from .properties import properties
 
 ADJUSTMENTS: dict[str, tuple[Any, ...]] = {
     "none": (),
@@ -103,8 +102,8 @@ def compiled(configuration: Configuration) -> list[Code | None]:
 
 
 def rows(configuration: Configuration) -> list[dict[str, Any]]:
-    """Figures of each launch that reads logits, beside the number of launches of the whole call."""
+    """Properties of each launch that reads logits, beside the number of launches of the whole call."""
     codes = compiled(configuration)
     logits, labels = configuration.tensors()
     described = dataclasses.asdict(configuration) | {"launches": len(codes)}
-    return [described | figures(code, configuration.target, logits, labels) for code in codes if code]
+    return [described | properties(code, configuration.target, logits, labels) for code in codes if code]

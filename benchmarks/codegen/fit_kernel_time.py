@@ -10,10 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from ..places import RESULTS
 from ..storage import read
+from ..svg import GREY, STYLE, decades, finish
 from . import kernel_time
 from .kernel_time import Coefficients, Demand
 
@@ -155,12 +158,22 @@ def text(made: Fit) -> str:
 
 
 def draw(made: Fit) -> None:
-    from ..speed.plots import draw_predictions
-
+    """Predicted over measured microseconds, a colour a case, and the line where they agree."""
     points = {name: [(r.measured, r.predicted) for r in near(made.rows) if r.name == name] for name in cases(made.rows)}
-    PICTURE.unlink(missing_ok=True)
     heading = f"{made.device}: the tiles of {made.commit}, each case predicted by a fit to the other nine"
-    draw_predictions(PICTURE, heading, points)
+    PICTURE.unlink(missing_ok=True)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 7.5), layout="constrained")
+        panel = figure.subplots()
+        for number, (name, pairs) in enumerate(points.items()):
+            measured, predicted = zip(*pairs, strict=True)
+            panel.plot(measured, predicted, "o", markersize=4, color=f"C{number}", label=name)
+        ends = [end(time for pairs in points.values() for pair in pairs for time in pair) for end in (min, max)]
+        panel.plot(ends, ends, color=GREY, linewidth=1)
+        panel.set(xscale="log", yscale="log", xlabel="measured, microseconds", ylabel="predicted", aspect="equal")
+        for axis in (panel.xaxis, panel.yaxis):
+            decades(axis)
+        finish(figure, PICTURE, heading, (panel,))
 
 
 if __name__ == "__main__":

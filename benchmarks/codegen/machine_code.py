@@ -20,7 +20,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from pat_triton.backends.triton import hardware, tiles
+from pat_triton.backends.triton import hardware
 from pat_triton.backends.triton.launch import Launch
 from pat_triton.call import forget
 
@@ -91,7 +91,7 @@ def compile_call(target: str, call: Callable[[], object], reading: str = "") -> 
     forget()
     with (
         mock.patch.object(Launch, "__call__", compile_only),
-        mock.patch.object(tiles, "warp_size", return_value=TARGETS[target].lanes),
+        mock.patch.object(hardware, "warp_size", return_value=TARGETS[target].lanes),
         mock.patch.object(hardware, "has_ptx", return_value=TARGETS[target].backend == "cuda"),
     ):
         call()

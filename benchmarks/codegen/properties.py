@@ -1,4 +1,4 @@
-"""The figures of one compiled launch: what it needs of a GPU, what it moves, and how near that is to the least."""
+"""The properties of one compiled launch: what it needs of a GPU, what it moves, and how near that is to the least."""
 
 import dataclasses
 from typing import Any
@@ -27,7 +27,7 @@ def plan(code: Code) -> str | None:
     return "backward" if "grad_output" in arguments else "one_pass"
 
 
-def figures(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+def properties(code: Code, target: str, logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """Of a launch on these tensors. Bytes are those of a label's pixel, instructions those of a thread for each of
     its logits."""
     pixels, area = labels.numel(), labels[0].numel() // logits[0, 0].numel()

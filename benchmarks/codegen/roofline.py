@@ -20,9 +20,8 @@ from rich.table import Table
 
 from ..places import RESULTS
 from ..storage import add_save, read, refuse_taken
-from .bounds import H200
+from .bounds import CLASSES, DTYPES, H200, HEIGHT, IMAGES, RATIO, WIDTH
 from .profiled import Kernels
-from .sizes import CLASSES, DTYPES, HEIGHT, IMAGES, RATIO, WIDTH
 from .targets import TARGETS
 
 # What was measured of some of the configurations, by an earlier commit's code and another Triton.

@@ -12,11 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..options import positive
 from ..speed.gpu.clock import Clock, part_parser, workers
-from ..training.arguments import positive
 from .results import read_all
-from .runs import Planned, planned
-from .runs import _one as train_one
+from .runs import Planned, planned, train_one
 from .scores import markdown
 
 RATES = {"CrossEntropyLoss": 3e-4, "BLVLoss(sigma=0.5)": 3e-4, "PATLoss(temperature=20)": 1e-3}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pat_triton.curves import Exponential, Focal
 
-from ..speed.plots import STYLE, finish
+from ..svg import STYLE, finish
 from .results import Run, by_loss, spread
 
 COLOURS = {"CrossEntropyLoss": "#3b8fd4", "BLVLoss": "#2ba36b", "PATLoss": "#e0532f"}

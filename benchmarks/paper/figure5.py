@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from pat_triton.backends.torch import workspace
 
-from ..device import Machine, add_device, machine, pick_timed
+from ..device import Machine, add_device, pick_timed
 from ..markdown import table
+from ..options import positive
 from ..speed.case import example
 from ..speed.contest import LOSSES, OURS, Contestant, everyone
 from ..speed.cost import Cost, Loss, measured
 from ..speed.shapes import Shape
 from ..speed.terminal import console
-from ..speed.timing import Step, footprint
+from ..speed.timing import Step, footprint, machine
 from ..speed.trial import checked
 from ..storage import add_save, read, refuse_taken, write
-from ..training.arguments import positive
 from ..training.networks import build, check
 
 NETWORKS = ("segnet", "pyramid")  # logits of the image's size, and of a quarter

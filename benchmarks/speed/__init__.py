@@ -1,4 +1,5 @@
-"""Room ``speed``: what the losses cost beside other implementations, and what a call costs its host.
+"""Room ``speed``: time and memory of every loss beside its rivals: ``losses``, ``upsample``, ``all`` and ``host``.
 
-Every contestant is checked against float64 first; the figures of those that pass become records, tables and pictures.
+Every contestant is checked against float64 first. The figures of those that pass become records, tables and pictures.
+Uses no other room.
 """

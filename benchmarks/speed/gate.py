@@ -9,10 +9,10 @@ from torch import Tensor
 import pat_triton
 import reference
 
-from ..storage import Row
 from .case import Case
 from .contest import Contestant, draws, options
 from .formulas import IGNORED
+from .record import Row
 
 SEED = 3
 # Most that a formula may be off the truth, in its gradient (relative L2) and its loss. Sums of millions of

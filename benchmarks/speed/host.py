@@ -23,10 +23,11 @@ from torch.profiler import ProfilerActivity, profile
 import pat_triton
 
 from ..captions import system
-from ..device import Machine, add_device, machine, pick_timed
+from ..device import Machine, add_device, pick_timed
 from ..markdown import table
 from ..storage import add_save, read, refuse_taken, write
 from .formulas import FORMULAS
+from .timing import machine
 
 if TYPE_CHECKING:
     from pat_triton.backends.triton.launch import Launch

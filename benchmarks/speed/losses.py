@@ -2,13 +2,14 @@
 
 import argparse
 
-from ..device import add_device, machine, pick_timed
+from ..device import add_device, pick_timed
+from ..options import natural
 from ..storage import add_save, refuse_taken, write
-from ..training.arguments import natural
 from .case import DTYPES
 from .contest import RIVALS
 from .shapes import SHAPES, quarter, resolve
 from .terminal import console, show
+from .timing import machine
 from .trial import run
 
 

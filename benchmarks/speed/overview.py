@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from ..captions import digits, place, size
+from ..captions import digits, size
 from ..markdown import table
-from ..storage import Record, Suite
 from .contest import LOSSES, OURS, RIVALS
+from .record import Record, Suite, place
 
 OTHERS = ("eager", *RIVALS)
 

@@ -1,27 +1,16 @@
-"""Pictures of records: SVG, without a background, in colours that stand out from white and from black."""
+"""Pictures of records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
-from ..captions import place, title
-from ..storage import Growth, Record
+from ..svg import STYLE, decades, finish
 from .contest import OURS
+from .record import Growth, Record, place, title
 
-GREY = "#808080"
 COLOURS = {"ours": "#e0532f", "eager": "#3b8fd4", "compiled": "#2ba36b", "released": "#b07d2b", "liger": "#9467d1"}
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pat_triton",
-    "font.size": 9,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), GREY),
-}
 
 
 def draw_losses(path: Path, record: Record) -> None:
@@ -43,7 +32,7 @@ def draw_losses(path: Path, record: Record) -> None:
         time.set(xscale="log", xlabel="ms, median and quartiles", yticks=range(len(losses)), yticklabels=losses)
         memory.set(xlabel="memory beyond the logits, in logits of full size", xlim=(0, None))
         time.invert_yaxis()
-        _decades(time.xaxis)
+        decades(time.xaxis)
         finish(figure, path, title(record), (time, memory))
 
 
@@ -67,39 +56,5 @@ def draw_growth(path: Path, curves: Sequence[Growth]) -> None:
             panel.set_xticks(x, [str(L) if classes else f"{H}x{W}" for _, L, H, W in shapes], minor=False)
             panel.set_xticks([], minor=True)
         panels[0].set(ylabel="ms, loss + gradient")
-        _decades(panels[0].yaxis)
+        decades(panels[0].yaxis)
         finish(figure, path, place(curves[0].records[0]), panels)
-
-
-def draw_predictions(path: Path, heading: str, points: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Predicted over measured microseconds, a colour a case, and the line where they agree."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8, 7.5), layout="constrained")
-        panel = figure.subplots()
-        for number, (name, pairs) in enumerate(points.items()):
-            measured, predicted = zip(*pairs, strict=True)
-            panel.plot(measured, predicted, "o", markersize=4, color=f"C{number}", label=name)
-        ends = [end(time for pairs in points.values() for pair in pairs for time in pair) for end in (min, max)]
-        panel.plot(ends, ends, color=GREY, linewidth=1)
-        panel.set(xscale="log", yscale="log", xlabel="measured, microseconds", ylabel="predicted", aspect="equal")
-        for axis in (panel.xaxis, panel.yaxis):
-            _decades(axis)
-        finish(figure, path, heading, (panel,))
-
-
-def _decades(axis: Axis) -> None:
-    """1, 2, 5, 10, ... of a logarithmic axis, as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_locator(NullLocator())
-
-
-def finish(figure: Figure, path: Path, heading: str, panels: Sequence[Axes]) -> None:
-    for panel in panels:
-        panel.grid(color=GREY, alpha=0.3)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(heading, fontsize=9)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
-    with path.open("xb") as file:
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""The paper's losses as their authors released them, formula by formula; arguments as in ``eager``."""
+"""The paper's losses as their authors released them, formula by formula; arguments as in ``formulas``."""
 
 import torch
 import torch.nn.functional as F

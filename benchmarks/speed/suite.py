@@ -10,13 +10,15 @@ from pathlib import Path
 
 import torch
 
-from ..device import machine, pick_timed
+from ..device import pick_timed
 from ..places import refuse_unusable
-from ..storage import Growth, Record, write
+from ..storage import write
 from . import ahead, plots
 from .losses import add_options
+from .record import Growth, Record
 from .shapes import Shape, quarter, resolve
 from .terminal import console, show, show_growth
+from .timing import machine
 from .trial import run
 
 BUDGET = 0.5  # seconds of timing for each contestant; the fewest calls may take longer

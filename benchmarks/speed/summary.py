@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..captions import digits, place, size
+from ..captions import digits, size
 from ..markdown import table
-from ..storage import Record, Suite, read
+from ..storage import read
 from .contest import OURS
+from .record import Record, Suite, place
 
 DTYPE = "fp32"  # other dtypes are in the full tables
 SHOWN = {"CrossEntropyLoss": "cross-entropy", "PATLoss": "PAT"}

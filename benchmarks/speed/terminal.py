@@ -4,9 +4,9 @@ from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.table import Table
 
-from ..captions import digits, place, title
-from ..storage import Growth, Record, Row
+from ..captions import digits
 from .contest import BASE
+from .record import Growth, Record, Row, place, title
 from .timing import LEAST
 
 WIDTH = 150  # of the table; a narrower terminal wraps its lines rather than lose columns

@@ -1,4 +1,4 @@
-"""Time, memory, launches and bandwidth, the same way for every contestant."""
+"""Time, memory, launches and bandwidth, the same way for every contestant, and the machine that they are of."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,6 +7,8 @@ from statistics import median
 import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+
+from ..device import Machine, described
 
 Step = Callable[[], object]
 
@@ -127,3 +129,8 @@ def bandwidth(device: torch.device) -> float:
     copy = torch.empty_like(source)
     taken = times({"copy": lambda: copy.copy_(source)}, device, budget=1.0)["copy"]
     return 2 * source.nbytes / min(taken)
+
+
+def machine(device: torch.device) -> Machine:
+    """What is measured on, with the bandwidth that it has now."""
+    return described(device, bandwidth(device))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..device import Machine
-from ..storage import Record, Row
 from .busy import busy
 from .case import Case, example
 from .contest import LOSSES, RIVALS, Contestant, contestants, everyone
 from .cost import measured
 from .gate import SEED, Truth, no_worse_than_eager
+from .record import Record, Row
 from .shapes import Shape
 from .timing import host_seconds
 

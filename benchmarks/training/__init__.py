@@ -1,4 +1,8 @@
-"""Train the same network with one loss after the other, and compare: ``train``."""
+"""Room ``training``: the same network is trained with one loss after the other, and compared: ``train``.
+
+Data sets, drawn scenes and networks are here too.
+Uses ``speed``, for what a loss costs in a step beside its eager formula.
+"""
 
 import argparse
 from collections.abc import Callable

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 
-from ...device import Machine, add_device, machine, pick_timed
-from ...storage import Record, Row, Suite, rewrite
+from ...device import Machine, add_device, pick_timed
+from ...storage import rewrite
 from .. import ahead
 from ..case import Case, example
 from ..contest import LOSSES, OURS, RIVALS, Contestant, paths
 from ..overview import markdown
+from ..record import Record, Row, Suite
 from ..shapes import Shape, quarter, resolve
+from ..timing import machine
 from ..trial import checked, priced
 from .clock import Clock, part_parser, workers
 

@@ -23,11 +23,12 @@ import torch
 import pat_triton
 
 from ...captions import size, system
-from ...device import Machine, add_device, machine, pick_timed
+from ...device import Machine, add_device, pick_timed
 from ...markdown import table
 from ..case import example
 from ..contest import options
 from ..shapes import Shape
+from ..timing import machine
 from .clock import Clock, part_parser, workers
 
 FEW = 2  # images; a kernel is compiled for any number

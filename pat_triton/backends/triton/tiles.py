@@ -102,13 +102,6 @@ def between_tile(L: int, how: Resize, classes: int, few: bool) -> BetweenTile:
     return BetweenTile(classes if few else max(4, min(triton.next_power_of_2(L), 64)), 64, rows, num_warps=2)
 
 
-def warp_size(device: torch.device) -> int:
-    """Lanes of a warp; 32 where there is no GPU (the interpreter)."""
-    if device.type != "cuda":
-        return 32
-    return torch.cuda.get_device_properties(device).warp_size
-
-
 # Up to this many counts a program of the confusion matrix counts for itself first.
 CONFUSION_BINS = 4096
 # Classes and pixels of a block of the sums by class.
