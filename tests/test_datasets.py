@@ -9,12 +9,11 @@ import torch
 from camvid import camvid
 from PIL import Image
 
-from benchmarks.training import data as read
-from benchmarks.training import datasets
 from benchmarks.training.batches import Batches
-from benchmarks.training.datasets import VOID, load
+from benchmarks.training.datasets import VOID, Held, load
 from benchmarks.training.datasets.augmentation import GREY, Augmentation, Change
 from benchmarks.training.datasets.catalogue import SETS
+from benchmarks.training.datasets.choose import chosen
 
 SIZE = (4, 6)
 
@@ -61,9 +60,8 @@ def cityscapes(root):
     return [*range(12, 19), *[VOID] * 7]
 
 
-@pytest.mark.parametrize("load", [load, read.load], ids=["published", "trained"])
 @pytest.mark.parametrize("name", ["nyu", "pet", "ade20k", "cityscapes"])
-def test_labels_become_classes(name, load, tmp_path):
+def test_labels_become_classes(name, tmp_path):
     expected = globals()[name](tmp_path)
     data = load(name, tmp_path, SIZE, 0, kept=tmp_path)
     image, labels = data.train[0]
@@ -119,7 +117,7 @@ def test_a_test_split_is_judged(tmp_path):
 def test_large_splits_are_read_each_time(tmp_path, monkeypatch):
     root = camvid(tmp_path / "camvid")
     held = load("camvid", root, (32, 48), 0, kept=tmp_path)
-    monkeypatch.setattr(datasets, "MEMORY", 3 * 32 * 48 * 4 - 1)
+    monkeypatch.setattr("benchmarks.training.datasets.MEMORY", 3 * 32 * 48 * 4 - 1)
     read = load("camvid", root, (32, 48), 0, kept=tmp_path)
     assert type(read.train) is not type(held.train)
     a, b = (Batches(data.train, 2, 0, Augmentation((0.5, 2), (24, 40))) for data in (read, held))
@@ -134,8 +132,8 @@ def counted(tmp_path, monkeypatch):
     root = camvid(tmp_path / "camvid")
     files = []
     layout = SETS["camvid"].layout
-    read = type(layout).labels_of
-    monkeypatch.setattr(type(layout), "labels_of", lambda self, pair: files.append(pair[1].name) or read(self, pair))
+    read = type(layout).bytes_of
+    monkeypatch.setattr(type(layout), "bytes_of", lambda self, pair: files.append(pair[1].name) or read(self, pair))
     return root, files
 
 
@@ -197,7 +195,7 @@ def opened(name, root, **options):
     said, warned = [], []
     kept = root.parent / "kept"
     size = options.pop("size")
-    data = read.load(name, root, size, 0, kept=kept, quiet=True, say=said.append, warn=warned.append, **options)
+    data = load(name, root, size, 0, kept=kept, quiet=True, say=said.append, warn=warned.append, **options)
     return data, said, warned
 
 
@@ -266,16 +264,6 @@ def test_junk_is_left_out(name, root):
     assert "unknown" not in said[0]
 
 
-@pytest.mark.parametrize("name", ["camvid", "cityscapes", "nyu", "ade20k", "pet"])
-def test_junk_is_no_image_as_published(name, root, tmp_path):
-    put(root, name, "a", ".png" if name in ("cityscapes", "nyu") else ".jpg")
-    images = place(root, name, 0, "a")[0].parent
-    litter(images)
-    if name == "cityscapes":
-        (images / "._a_leftImg8bit.png").write_bytes(b"Mac OS X")
-    assert len(load(name, root, SIZE, 0, kept=tmp_path).train) == 1
-
-
 LISTS = {
     "utf-8": lambda text: text.encode(),
     "with a mark": lambda text: text.encode("utf-8-sig"),
@@ -284,16 +272,14 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize("read", [load, read.load], ids=["published", "trained"])
 @pytest.mark.parametrize("kind", LISTS)
-def test_lists_as_systems_write_them(kind, read, root, tmp_path):
+def test_lists_as_systems_write_them(kind, root, tmp_path):
     put(root, "pet", "\u00fcber")
     for split in PLACES["pet"][2]:
         (root / f"annotations/{split}.txt").write_bytes(LISTS[kind](f"{split}_\u00fcber 1 1 1\n"))
-    assert len(read("pet", root, SIZE, 0, kept=tmp_path).train) == 1
+    assert len(load("pet", root, SIZE, 0, kept=tmp_path).train) == 1
 
 
-@pytest.mark.parametrize("read", [load, read.load], ids=["published", "trained"])
 @pytest.mark.parametrize(
     ("held", "message"),
     [
@@ -302,12 +288,12 @@ def test_lists_as_systems_write_them(kind, read, root, tmp_path):
         (b"\xfcber 1 1 1\n", "found bytes that are no text in UTF-8 ("),
     ],
 )
-def test_lists_that_name_nothing(held, message, read, root):
+def test_lists_that_name_nothing(held, message, root):
     put(root, "pet", "a")
     listing = root / "annotations/trainval.txt"
     listing.write_bytes(held)
     with pytest.raises(ValueError, match="^" + re.escape(f"{listing}: {message.replace('ROOT', str(root))}")):
-        read("pet", root, SIZE, 0)
+        load("pet", root, SIZE, 0)
 
 
 @every_set
@@ -640,7 +626,7 @@ def test_labels_of_other_depths(mode, root):
 def test_options_that_do_not_go_together(arguments, message):
     name, *options = arguments
     with pytest.raises(ValueError, match="^" + re.escape(message)):
-        read.chosen(name, None, *options)
+        chosen(name, None, *options)
 
 
 @pytest.mark.parametrize(
@@ -668,7 +654,7 @@ def test_pixels_of_labels_are_counted_once(root, monkeypatch):
     put(root, "folder", "a")
     first = opened("folder", root)[0].counts
     with monkeypatch.context() as patch:
-        patch.setattr(type(read.chosen("folder", None, 24).layout), "bytes_of", None)
+        patch.setattr(type(chosen("folder", None, 24).layout), "bytes_of", None)
         assert torch.equal(opened("folder", root)[0].counts, first)
     assert opened("folder", root, classes=23, labels_from=1)[0].counts.tolist() == [1] * 23
 
@@ -725,7 +711,7 @@ def test_changes_are_drawn_as_they_are_asked_for():
 
 
 def test_an_epoch_has_every_image_once():
-    split = datasets.Held(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3), np.zeros((5, 2, 2), np.uint8))
+    split = Held(np.arange(5, dtype=np.uint8).repeat(12).reshape(5, 2, 2, 3), np.zeros((5, 2, 2), np.uint8))
     batches = Batches(split, 5, 0)
     for _ in range(3):
         images, _ = next(batches)

@@ -417,9 +417,10 @@ BAD = [
           lambda root: Image.new("L", (20, 10)).save(root / "trainannot/2.png")),
     *data("FOLDER/trainannot/2.png: found the label ids 77, expected those of camvid: 0 to 11",
           lambda root: Image.new("L", (48, 32), 77).save(root / "trainannot/2.png")),
-    *data("FOLDER/trainannot/2.png: found pixels of mode RGB, expected labels of one byte a pixel",
+    *data("FOLDER/trainannot/2.png: found pixels of mode RGB, expected labels of one byte a pixel, the number of its "
+          "class; is this the image, or a picture of the labels in colours?",
           lambda root: Image.new("RGB", (48, 32)).save(root / "trainannot/2.png")),
-    *data("FOLDER/trainannot: found no labelled pixel in train, expected some",
+    *data("FOLDER/trainannot: found no labelled pixel in train, expected some: the labels 11, which are all ignored",
           lambda root: [Image.new("L", (48, 32), 11).save(file) for file in (root / "trainannot").iterdir()]),
 ]  # fmt: skip
 

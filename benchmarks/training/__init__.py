@@ -16,7 +16,8 @@ from ..places import refuse_unusable
 from . import checkpoint, parallel, report
 from .arguments import DEFAULTS, add_arguments, complete, defaults, load_modules
 from .comparison import compare, rehearse
-from .data import chosen, load
+from .datasets import load
+from .datasets.choose import chosen
 from .log import write_losses
 from .outcome import Outcome
 from .picture import draw

@@ -8,8 +8,8 @@ from typing import Any
 from ..options import natural, positive, rate, share
 from ..speed.contest import LOSSES
 from . import networks
-from .data.catalogue import SETS
 from .datasets import VOID
+from .datasets.catalogue import SETS
 from .expression import parse
 from .loop import AUTOCAST, OPTIMIZERS
 from .networks import NETWORKS

@@ -1,7 +1,11 @@
-"""Data sets at a working size: drawn, or read from a folder."""
+"""Data sets at a working size: drawn, or read from files as people have them: endings in any case, turned photographs,
+labels that may mean something else.
+
+What is used and what is left out is said, and so is what looks like a mistake.
+"""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +20,17 @@ from pat_triton import class_counts
 from ..parallel import rank
 from ..scenes import scene
 from ..scenes.canvas import VOID
-from .catalogue import Classes, chosen
-from .counts import counted
-from .folders import Layout, Pair
+from .catalogue import Classes
+from .choose import chosen
+from .counts import of_classes, pixels_of
+from .labels import doubts, without_pixels
+from .layout import Layout
+from .pairing import Pair
 from .splits import Held, Read, Sample, Split
 
 NUMBER_OF_SCENES = {"train": 400, "val": 60}
 TAIL_SHARE = 0.02
+Tell = Callable[[str], None]
 MEMORY = 4 << 30  # bytes of images and labels of a split that are kept; more are read each time
 
 
@@ -64,23 +72,39 @@ def load(
     seed: int,
     *,
     classes: int | None = None,
+    labels_from: int | None = None,
+    ignore: Sequence[int] | None = None,
     kept: Path = Path("runs"),
     quiet: bool = False,
+    say: Tell = lambda line: None,
+    warn: Tell = lambda line: None,
 ) -> Data:
-    """size: (height, width) that images and labels are resized to, or scenes drawn at. classes: of an ADE20K-style
-    folder, if they are not 150. kept: the folder of the class counts. quiet: without progress bars."""
-    quiet = quiet or rank() > 0
-    found = chosen(name, root, classes)
-    layout, L = found.layout, len(found.classes.names)
+    """size: (height, width) that images and labels are resized to, or scenes drawn at. classes, labels_from, ignore: as
+    on the command line. kept: the folder of the counts. quiet: without progress bars. say: takes a line about the files
+    of a split, before one is read. warn: takes one about the labels, after."""
+    found = chosen(name, root, classes, labels_from, ignore)
+    layout, L, quiet = found.layout, len(found.classes.names), quiet or rank() > 0
     if layout is None:
         train, val = (_drawn(split, size, seed, quiet) for split in NUMBER_OF_SCENES)
         return Data(found.classes, train, val, None, class_counts(train.labels, L, VOID, progress=False))
     if root is None:
         raise ValueError(f"--data {name} needs --root, the folder of the data set")
     # Every file is known to be there before the first is read, which can take minutes.
-    pairs = {split: layout.pairs(root, split) for split in layout.splits if split != "test" or layout.has(root, split)}
-    splits = {split: read_split(layout, split, pairs[split], size, quiet) for split in pairs}
-    counts = counted(layout, pairs["train"], L, kept, quiet)
+    pairs: dict[str, list[Pair]] = {}
+    for split in layout.splits:
+        if split != "test" or layout.has(root, split):
+            folder, pairing = layout.find(root, split)
+            pairs[split] = pairing.pairs
+            say(pairing.line(split, folder))
+    splits = {split: _read(layout, split, pairs[split], size, quiet) for split in pairs}
+    ids = layout.ids_of(pairs["train"][0][1])
+    pixels = pixels_of(layout, pairs["train"], kept, quiet)
+    counts = of_classes(pixels, ids, L)
+    if not counts.any():
+        what = without_pixels(pixels, ids, layout.flexible)
+        raise ValueError(f"{pairs['train'][0][1].parent}: found no labelled pixel in train, expected some: {what}")
+    for doubt in doubts(pixels, ids, found.classes.names, layout.flexible):
+        warn(f"{name}: {doubt}")
     return Data(found.classes, splits["train"], splits["val"], splits.get("test"), counts)
 
 
@@ -90,7 +114,7 @@ def _drawn(split: str, size: tuple[int, int], seed: int, quiet: bool) -> Held:
     return _held(samples, f"drawing {split}", number, size, quiet)
 
 
-def read_split(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int], quiet: bool) -> Split:
+def _read(layout: Layout, split: str, pairs: list[Pair], size: tuple[int, int], quiet: bool) -> Split:
     if len(pairs) * size[0] * size[1] * 4 > MEMORY:
         return Read(lambda number: layout.read(pairs[number], size), len(pairs), size)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..scenes.canvas import VOID
-from .folders import Layout
+from .layout import Layout
 from .listing import lines_of
 
 
@@ -109,6 +109,8 @@ CITYSCAPES_LAYOUT = Layout(
     # The ids run to 33; -1, the license plate, is 255 as a byte.
     ids={**dict.fromkeys((*range(34), 255), VOID), **{label: i for i, label in enumerate(_LABEL_IDS)}},
     splits={"train": "train", "val": "val"},  # its test labels are not public
+    # createTrainIdLabelImgs.py of cityscapesScripts writes the classes themselves.
+    preferred={"_gtFine_labelTrainIds": {**{i: i for i in range(19)}, VOID: VOID}},
 )
 # As ESANet (Seichter et al. 2021) writes it: 795 and 654 images.
 NYU_LAYOUT = Layout(
@@ -141,6 +143,8 @@ def ade20k_layout(classes: int) -> Layout:
         label_end=".png",
         ids=after_zero(classes),
         splits={"train": "training", "val": "validation"},
+        complete=False,
+        flexible=True,
     )
 
 
@@ -152,10 +156,12 @@ SETS = {
     "pet": DataSet(PET, PET_LAYOUT, (256, 256), 5000, 16),
     # Any folder laid out as ADE20K's challenge data.
     "ade20k": DataSet(coloured(tuple(f"class {i}" for i in range(1, 151))), ade20k_layout(150), (512, 512), 40000, 8),
+    # Any folder at all, whose classes and layout ``choose`` makes.
+    "folder": DataSet(Classes((), ()), None, (512, 512), 40000, 8),
 }
 
 
-def chosen(name: str, root: Path | None, classes: int | None) -> DataSet:
+def published(name: str, root: Path | None, classes: int | None) -> DataSet:
     """The data set of that name; classes: of an ADE20K-style folder, when they are not 150."""
     found = SETS[name]
     if name != "ade20k":

@@ -1,29 +1,37 @@
-"""The labelled pixels of each class of a folder of labels, counted once and kept."""
+"""How many pixels each byte, and each class, has in the training labels: counted once and kept."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from rich.progress import track
 from torch import Tensor
 
 from pat_triton import class_counts
 
 from ..scenes.canvas import VOID
-from .folders import Layout, Pair
+from .layout import Layout
+from .pairing import Pair
 
 
-def counted(layout: Layout, pairs: Sequence[Pair], classes: int, kept: Path, quiet: bool) -> Tensor:
-    """(L,) of the training labels at their full size. kept: the folder of the file; of files that were changed since
-    there is another."""
+def pixels_of(layout: Layout, pairs: Sequence[Pair], kept: Path, quiet: bool) -> list[int]:
+    """Of each byte in the training labels, at their full size: counted once and kept. Of files that were changed since
+    there is another file."""
     shown = track(pairs, f"counting {layout.name}", len(pairs), disable=quiet)
-    cache = kept / f"class_counts-{layout.name}-{key(sorted(layout.ids.items()), [label for _, label in pairs])}.json"
-    try:
-        return class_counts(map(layout.labels_of, shown), classes, VOID, cache=cache, progress=False)
-    except ValueError as error:
-        if "found no pixel" not in str(error):
-            raise
-        raise ValueError(f"{pairs[0][1].parent}: found no labelled pixel in train, expected some") from error
+    labels = [label for _, label in pairs]
+    meaning = 256, sorted(layout.ids_of(labels[0]).items())
+    cache = kept / f"class_counts-{layout.name}-{key(meaning, labels)}.json"
+    return class_counts(map(layout.bytes_of, shown), 256, -1, cache=cache, progress=False).tolist()
+
+
+def of_classes(pixels: Sequence[int], ids: Mapping[int, int], classes: int) -> Tensor:
+    """(L,) of the pixels of each byte."""
+    counts = torch.zeros(classes, dtype=torch.int64)
+    for label, number in ids.items():
+        if number != VOID:
+            counts[number] += pixels[label]
+    return counts
 
 
 def key(meaning: object, files: Sequence[Path]) -> str:

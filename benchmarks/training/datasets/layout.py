@@ -1,20 +1,17 @@
 """Where images and labels lie below the root: as a data set is published, or in any of the usual ways."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..datasets.folders import Layout, Pair
-from ..datasets.listing import names_in
-from ..datasets.splits import Sample
 from .files import files_of, key, photograph
 from .labels import classes_of, read_labels
-from .pairing import WITHOUT_LABELS, Pairing, of_two_trees, side_by_side
+from .listing import names_in
+from .pairing import WITHOUT_LABELS, Pair, Pairing, of_two_trees, side_by_side
+from .splits import Sample
 
 SPLITS = {
     "train": ("train", "training", "trn"),
@@ -28,23 +25,33 @@ HELD_OUT = 5  # of so many images, one is for validation where no folder says wh
 
 
 @dataclass(frozen=True)
-class Published(Layout):
-    """A layout whose files have any picture's ending in any case, and images of any orientation.
+class Layout:
+    """Where images and labels lie below the root, and what the bytes of the labels mean. Files may have any picture's
+    ending in any case, and images any orientation.
 
+    images, labels: folders, with {split} for the split. image_ends, label_end: how names end as published.
+    ids: byte -> class or ``VOID``; any other byte is an error.
+    splits: what the data set calls train, val and, if it may have them, test images.
+    listing: the file, with {split}, that lists the names of a split, one first in each line.
     preferred: how else label files may be called, and what their bytes mean then; they are used where all images have
     them, or where the others are not there. complete: an image without labels is an error, as the data set has them.
     flexible: the command line can say what labels mean.
     """
 
+    name: str
+    images: str
+    labels: str
+    image_ends: tuple[str, ...]
+    label_end: str
+    ids: Mapping[int, int]
+    splits: Mapping[str, str] = field(default_factory=lambda: {name: name for name in SPLITS})
+    listing: str | None = None
     preferred: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     complete: bool = True
     flexible: bool = False
 
-    @classmethod
-    def of(cls, layout: Layout, **more: Any) -> "Published":
-        """With the files of that one."""
-        kept = {part.name: getattr(layout, part.name) for part in dataclasses.fields(Layout)}
-        return cls(**kept | more)
+    def has(self, root: Path, split: str) -> bool:
+        return (root / self.images.format(split=self.splits[split])).is_dir()
 
     def find(self, root: Path, split: str) -> tuple[Path, Pairing]:
         """The folder of the images, and what is in it."""
@@ -66,9 +73,6 @@ class Published(Layout):
             wanted = label_folder / self._label_name(missing[0], folder)
             raise FileNotFoundError(f"{wanted}: no such file, expected the labels of {missing[0]}")
         return folder, best
-
-    def pairs(self, root: Path, split: str) -> list[Pair]:
-        return self.find(root, split)[1].pairs
 
     def read(self, pair: Pair, size: tuple[int, int]) -> Sample:
         """Image and labels at the working size."""
@@ -123,7 +127,7 @@ class Published(Layout):
 
 
 @dataclass(frozen=True)
-class Anywhere(Published):
+class Anywhere(Layout):
     """Images and labels in two trees, or side by side, with a folder for each split in or above them, or with none:
     then every fifth image, by name, is for validation."""
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..datasets.folders import Pair
 from .files import Files, key
 
+Pair = tuple[Path, Path]  # an image and its labels
 SHOWN = 3  # names of files that a line has
 WITHOUT_LABELS = "images without labels"
 

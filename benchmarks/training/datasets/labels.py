@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..datasets import VOID
+from ..scenes.canvas import VOID
 from .files import decode
 
 SHOWN = 5  # names of classes that a line has
