@@ -213,18 +213,9 @@ def show(record: HostRecord) -> str:
     if record.stands_in:
         said += "; no GPU: CPU tensors stand for a GPU's, and a compiled kernel's own launch is nothing"
     head = (
-        "loss",
-        "counts",
-        "logits",
-        "",
-        "aten",
-        "launches",
-        "forward",
-        "backward",
-        "both",
-        "of bare",
+        "loss", "counts", "logits", "", "aten", "launches", "forward", "backward", "both", "of bare",
         "of cross-entropy",
-    )
+    )  # fmt: skip
     rows = (
         (
             r.loss, r.counts, r.kind, r.mode, str(r.aten), str(r.launches),

@@ -12,7 +12,7 @@ import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -22,59 +22,20 @@ import torch
 
 import pat_triton
 
-from ...captions import size, system
+from ...captions import system
 from ...device import Machine, add_device, pick_timed
 from ...markdown import table
 from ..case import example
 from ..contest import options
-from ..shapes import Shape
 from ..timing import machine
+from .candidates import CASES, MOST_CHANGES, REGISTERS, Swept, Tile, candidates, caption
 from .clock import Clock, part_parser, workers
 
 FEW = 2  # images; a kernel is compiled for any number
 REPEATS, CALLS = 5, 20
 TIMED = 0.02  # seconds of calls, if fewer than CALLS
-MOST_CHANGES = 2  # of a tile's numbers at once
-REGISTERS = (0, 128, 168)  # most of a thread; 0: the compiler's choice
 SAME = 1e-2  # relative, of gradients: other sums, rounded to 16 bits
 CYCLES = 2e9  # of a GPU in a second, or fewer
-
-
-@dataclass(frozen=True)
-class Swept:
-    """kernel: whose tile varies, ``loss`` or ``upsample``."""
-
-    name: str
-    loss: str
-    shape: Shape
-    source: tuple[int, int]
-    dtype: str
-    kernel: str
-
-    def __str__(self) -> str:
-        return caption(asdict(self))
-
-
-CITY, ADE = (8, 19, 1024, 2048), (16, 150, 512, 512)
-CASES = tuple(
-    Swept(f"{name}{dtype}", loss, shape, source, dtype, kernel)
-    for dtype in ("bf16", "fp32")
-    for name, loss, shape, source, kernel in (
-        ("up19", "PATLoss", CITY, (256, 512), "upsample"),
-        ("up150", "PATLoss", ADE, (128, 128), "upsample"),
-        ("up150L", "PATLoss", ADE, (128, 128), "loss"),
-        ("d150", "PATLoss", ADE, ADE[2:], "loss"),
-        ("ldam150", "LDAMLoss", ADE, ADE[2:], "loss"),
-        ("ldam19", "LDAMLoss", CITY, CITY[2:], "loss"),
-        ("blv19", "BLVLoss", CITY, CITY[2:], "loss"),
-        ("d19", "PATLoss", CITY, CITY[2:], "loss"),
-    )
-)
-# What may stand for a number of a tile: half and twice of it, within these; of classes smaller parts, too.
-BOUNDS = {"CLASSES": (4, 1024), "PIXELS": (16, 1024), "num_warps": (1, 16), "VECTOR": (2, 4), "CELLS": (4, 128),
-          "BANDS": (2, 32)}  # fmt: skip
-
-Tile = dict[str, int]
 
 
 def main() -> int:
@@ -167,26 +128,6 @@ def default_tile(case: Swept, step: Callable[[], Any]) -> Tile:
     return {"maxnreg": 0, **{key: value or 0 for key, value in seen[0]._asdict().items()}}
 
 
-def candidates(default: Tile, classes: int) -> Iterator[Tile]:
-    """The table's tile, then those that differ by one number, then by more."""
-    values = {}
-    for name, value in default.items():
-        if name == "maxnreg":
-            values[name] = dict.fromkeys((value, *REGISTERS))
-        elif name in BOUNDS:
-            low, high = BOUNDS[name]
-            near: tuple[int, ...] = (value, value // 2, value * 2)
-            if name == "CLASSES":
-                near, high = (*near, value // 4, value // 8), 2 * (classes - 1)
-            values[name] = dict.fromkeys((value, *(n for n in near if low <= n <= high)))
-        else:
-            values[name] = {value: None}
-    made = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
-    changes = [sum(tile[name] != default[name] for name in default) for tile in made]
-    for most in range(MOST_CHANGES + 1):
-        yield from (tile for tile, changed in zip(made, changes, strict=True) if changed == most)
-
-
 @contextlib.contextmanager
 def tiled(kernel: str, tile: Tile) -> Iterator[None]:
     """Every launch of the kernel has this tile. Registers are no number of the table's: they go along as an option."""
@@ -263,12 +204,6 @@ def _pool(device: torch.device) -> Iterator[ProcessPoolExecutor | None]:
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def caption(case: dict[str, Any]) -> str:
-    """A case, or a row of one."""
-    where = f"{size(case['shape'], case['source'])}, {case['dtype']}"
-    return f"{case['name']}: {case['loss']}, {where}, tile of the {case['kernel']} kernel"
 
 
 def _append(file: Path, row: dict[str, Any]) -> None:
