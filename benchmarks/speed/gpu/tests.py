@@ -37,7 +37,7 @@ def pytest_arguments(outcomes: Path, seconds: float) -> list[str]:
     arguments = ["-v", "--tb=short", "-o", "addopts=--strict-markers", "--continue-on-collection-errors",
                  "-p", "no:benchmark", "-p", "no:cacheprovider", "-p", "benchmarks.speed.gpu.outcomes",
                  "--outcomes", str(outcomes), "--seconds", f"{seconds:.0f}",
-                 "--ignore", "tests/test_machine_code.py"]  # fmt: skip
+                 "--ignore", "tests/backends/test_machine_code.py"]  # fmt: skip
     return [*arguments, "-n", str(workers()), "--dist", "worksteal"] if find_spec("xdist") else arguments
 
 

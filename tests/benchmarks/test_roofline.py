@@ -14,7 +14,7 @@ from benchmarks.codegen.targets import TARGETS
 from benchmarks.codegen.traffic import moved
 from benchmarks.codegen.ttgir import Evaluation, Loop, Pointer
 
-RESULTS = Path(__file__).parent.parent / "benchmarks/results/roofline.json"
+RESULTS = Path(__file__).parents[2] / "benchmarks/results/roofline.json"
 
 # Two rows of four i32, read in each of three turns and written in the last; the third row of a tile of four is masked.
 IR = """

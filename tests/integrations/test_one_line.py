@@ -11,7 +11,7 @@ from torch import nn
 
 import pat_triton
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 TABLE = README.partition("| if you use | write |\n|---|---|\n")[2].partition("\n\n")[0]
 LINES = dict(re.findall(r"^\| (.*?) \| `(.*)` \|$", TABLE, re.M))
 CLASSES, SIZE = 5, 64

@@ -15,6 +15,8 @@ from processes import SEED, SHAPE
 
 import pat_triton
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def results(made_once):
@@ -25,8 +27,8 @@ def results(made_once):
 
 def start(where):
     """Both processes, which leave their results there."""
-    command = [sys.executable, Path(__file__).parent / "processes.py", where]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, ROOT / "tests/processes.py", where]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
         subprocess.Popen([*command, str(rank)], env=environment, stderr=subprocess.PIPE, text=True) for rank in (0, 1)
     ]

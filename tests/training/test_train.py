@@ -25,7 +25,7 @@ from benchmarks.training.datasets.augmentation import Augmentation
 from benchmarks.training.loop import Training
 from benchmarks.training.networks.pyramid import PyramidNet
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KILLED = str(ROOT / "tests" / "killed.py")
 LOSSES = ("CrossEntropyLoss", "PATLoss")
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")

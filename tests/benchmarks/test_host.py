@@ -13,7 +13,7 @@ from benchmarks.speed import standin
 from benchmarks.speed.host import HostRecord
 from benchmarks.storage import read
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_row_of_each_kind(tmp_path):

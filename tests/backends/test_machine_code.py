@@ -14,7 +14,7 @@ import pytest
 import torch
 from aot import misplaced
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TARGETS = ["sm_80", "sm_90", "gfx942"]
 pinned = pytest.mark.skipif(
     f"triton=={version('triton')}\n" not in (ROOT / "constraints.txt").read_text(),

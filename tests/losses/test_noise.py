@@ -89,7 +89,7 @@ def test_layout_of_the_variates(classes, distribution):
 def drawn(path, distribution, sigma=1.0, shape=(2, 7, 6, 5), seed=11):
     """|v| as a loss saw it, from logits that isolate it: the offset-free a of two classes differ by |v| alone."""
     backend, device = path
-    module = import_module(f"pat_triton.{'eager' if backend == 'torch' else 'kernels'}.backend")
+    module = import_module(f"pat_triton.backends.{backend}.backend")
     logits = torch.zeros(shape, dtype=torch.float64, device=device)
     target = torch.zeros(shape[0], *shape[2:], dtype=torch.int64, device=device)
     seen = []
@@ -287,7 +287,7 @@ def test_tail_classes_vary_most():
     assert c[0] < c[1] < c[2] < c[3] == 1
 
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("target", ["sm_80", "sm_90", "gfx942"])

@@ -19,7 +19,7 @@ from benchmarks.speed.gpu.tests import summary
 from benchmarks.speed.record import Suite
 from benchmarks.speed.shapes import SHAPES, Sizes
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 TESTS = """
 import time

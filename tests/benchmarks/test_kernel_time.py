@@ -12,7 +12,7 @@ from benchmarks.codegen.fit_kernel_time import Fit, cases, error, near
 from benchmarks.codegen.kernel_time import FITTED, Demand, seconds
 from benchmarks.storage import read
 
-RESULTS = Path(__file__).parent.parent / "benchmarks/results"
+RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 RECORD = read(RESULTS / "kernel-time.json", Fit)
 
 # Two barriers' worth of waiting: a special function and what takes its result, and one more that finds the unit busy.

@@ -15,7 +15,7 @@ from benchmarks.speed import contest, formulas
 from benchmarks.training.expression import parse
 from pat_triton import curves, losses
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CURVE = """
 import dataclasses
 import torch
