@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,17 @@ def test_the_benchmarks_use_no_private_name():
         others = set().union(*(names for owner, names in owners.items() if owner != file)) - owners[file]
         used = set(used_names(file)) & others
         assert not used, f"{file}: {used}"
+
+
+def test_a_file_of_tests_is_imported_by_its_name_alone():
+    """So a name is one file's, and no folder is a package: ``tests/benchmarks`` would hide the benchmarks. A test, too,
+    has a name of its own, by which it is found."""
+    files = list((ROOT / "tests").rglob("*.py"))
+    assert not [file for file in files if file.name == "__init__.py"]
+    names = [file.stem for file in files if file.name != "conftest.py"]
+    tests = re.findall(r"^def (test_\w+)", "\n".join(file.read_text() for file in files), re.M)
+    for count in (Counter(names), Counter(tests)):
+        assert not [name for name, number in count.items() if number > 1]
 
 
 def test_no_kernel_and_no_path_knows_a_loss():

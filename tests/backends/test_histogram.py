@@ -55,7 +55,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_layouts(dtype, layout):
+def test_layouts_of_labels(dtype, layout):
     target = LAYOUTS[layout](drawn(4, 18, 34, of=23, dtype=dtype))
     found, truth = counted(target, 19, (20, 3))
     assert torch.equal(found, truth)
@@ -87,7 +87,7 @@ def test_labels_apart(dtype):
 
 @pytest.mark.parametrize("pixels", [1, 3, 4, 127, 128, 132, BLOCK - 4, BLOCK, BLOCK + 1, BLOCK + 8, 3 * BLOCK - 132])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64], ids=str)
-def test_sizes(dtype, pixels):
+def test_numbers_of_labels_and_classes(dtype, pixels):
     found, truth = counted(drawn(2, pixels, of=9, dtype=dtype), 7, (8,))
     assert torch.equal(found, truth)
 

@@ -70,7 +70,7 @@ def test_the_torch_path(loss, stats, plan):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("classes", [19, 40])
-def test_both_paths(classes, path, monkeypatch):
+def test_nothing_of_all_classes_on_either_path(classes, path, monkeypatch):
     """No storage of L x H x W elements, in loss, gradient, statistics, prediction and confusion matrix."""
     logits, target = enlarged((1, classes, 6, 7), (24, 28), torch.float32)
     logits, target = logits.to(path[1]).requires_grad_(), target.to(path[1])

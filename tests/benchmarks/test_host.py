@@ -50,7 +50,7 @@ def test_a_row_of_each_kind(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="where kernels are interpreted")
-def test_the_interpreter_is_not_timed():
+def test_an_interpreted_launch_has_no_host():
     with pytest.raises(ValueError, match=r"^TRITON_INTERPRET: got 1, expected it unset"), standin.gpu():
         pass
 

@@ -1,4 +1,4 @@
-"""The counting behind ``python -m benchmarks roofline``, on small texts whose answer is known."""
+"""``python -m benchmarks roofline``, and the counting behind it, on small texts whose answer is known."""
 
 import json
 from pathlib import Path
@@ -182,3 +182,14 @@ def test_the_committed_bytes_are_the_models():
     for row in json.loads(RESULTS.read_text())["rows"]:
         for what in ("", "again_"):
             assert row[f"{what}bytes_per_pixel"] == pytest.approx(row[f"model_{what}bytes_per_pixel"], abs=2e-4), row
+
+
+def test_roofline(job, tmp_path):
+    arguments = ("roofline", "--classes", 2, "--dtype", "fp64", "--jobs", 1, "--save", tmp_path / "new" / "roof.json")
+    code, out = job(*arguments)
+    assert code == 0, out.err
+    rows = json.loads((tmp_path / "new" / "roof.json").read_text())["rows"]
+    assert [row["plan"] for row in rows if row["layout"] == "nchw"] == ["one_pass", "forward", "backward"]
+    assert "2 fp64 backward" in out.out
+    assert "roof.json exists" in job(*arguments)[1].err
+    assert "--classes: expected 1 or more, got 0" in job("roofline", "--classes", 0)[1].err

@@ -12,11 +12,6 @@ import pat_triton
 CLASSES, SIZE = 5, 64
 
 
-@pytest.fixture(autouse=True)
-def poison():
-    """The models are not ours to poison."""
-
-
 def batch():
     g = torch.Generator().manual_seed(0)
     labels = torch.randint(0, CLASSES, (4, SIZE, SIZE), generator=g)

@@ -18,11 +18,6 @@ def monai():
     return monai
 
 
-@pytest.fixture(autouse=True)
-def poison():
-    """The networks are not ours to poison."""
-
-
 def unet():
     from monai.networks.nets import UNet
 
@@ -110,7 +105,7 @@ def test_a_list_of_logits(monai):
             assert torch.equal(monai.MonaiLoss(criterion)(logits, target, weights=[1.0, 0.5]), expected), name
 
 
-def test_evaluation_has_no_noise(monai):
+def test_monai_evaluation_has_no_noise(monai):
     """MONAI's evaluators, which call no eval() of a loss."""
     images, labels = volumes()
     logits = unet()(images).detach()

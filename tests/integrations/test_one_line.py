@@ -20,11 +20,6 @@ TESTS: list = []  # in this file, of one line or more
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:mm.*")  # theirs about theirs
 
 
-@pytest.fixture(autouse=True)
-def poison():
-    """The models are not ours to poison."""
-
-
 @pytest.fixture
 def given():
     torch.manual_seed(0)
@@ -135,7 +130,7 @@ def test_monai(name, given):
 
 
 @line("segmentation_models_pytorch")
-def test_smp(name, given):
+def test_the_line_for_smp(name, given):
     needed("segmentation_models_pytorch")
     import segmentation_models_pytorch as smp
 
@@ -147,7 +142,7 @@ def test_smp(name, given):
 
 
 @line("torchvision")
-def test_torchvision(name, given):
+def test_the_line_for_torchvision(name, given):
     needed("torchvision", "torchvision.models.segmentation")
     from torchvision.models.segmentation import fcn_resnet50
 

@@ -18,7 +18,7 @@ from cases import (
     enlarged,
     example,
     ignore,
-)
+)  # fmt: skip
 
 import pat_triton
 from pat_triton import Statistics, confusion_matrix, metrics, predict
@@ -36,7 +36,7 @@ def counted(target, prediction, classes):
 @pytest.mark.parametrize("align_corners", [False, True], ids=["half-pixels", "corners"])
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("source", "size"), RESIZES, ids=str)
-def test_resized(source, size, path, align_corners):
+def test_predictions_of_resized_logits(source, size, path, align_corners):
     logits, target = enlarged((2, 7, *source), size)
     truth = F.interpolate(logits, size, mode="bilinear", align_corners=align_corners).argmax(1)
     options = {"align_corners": align_corners, "backend": path[0]}
@@ -49,7 +49,7 @@ def test_resized(source, size, path, align_corners):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_dense(shape, path):
+def test_predictions_of_dense_logits(shape, path):
     """Up to 256 classes a byte, then two; more cells than a program counts for itself."""
     logits, target = example(shape, torch.float32)
     labels = predict(logits.to(path[1]), shape[2:], backend=path[0]).cpu()
@@ -151,7 +151,7 @@ def test_statistics_without_a_gradient(reduction, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_nothing_labelled(path):
+def test_metrics_where_nothing_is_labelled(path):
     logits, target = enlarged((2, 7, 6, 9), (15, 23))
     z, y = logits.to(path[1]), torch.full_like(target, 255).to(path[1])
     assert not confusion_matrix(z, y, 7, backend=path[0]).any()
@@ -231,7 +231,7 @@ def test_an_unchecked_wrong_label_spoils_every_metric(monkeypatch):
 
 
 @pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
-def test_no_host_sync(no_host_sync):
+def test_no_host_sync_in_evaluation(no_host_sync):
     logits, target = (t.to(GPU) for t in enlarged((2, 7, 6, 9), (15, 23), torch.float32))
     with no_host_sync():
         matrix = confusion_matrix(logits, target, 7)

@@ -160,7 +160,7 @@ def test_torch_path(loss, resized, data):
 
 @every_loss
 @given(data=st.data())
-def test_both_paths(loss, resized, data):
+def test_drawn_cases_on_both_paths(loss, resized, data):
     case = data.draw(cases(loss, resized, small=True))
     (ours, tolerance), (other, _) = check(case, TORCH), check(case, TRITON)
     if CPU == GPU or not case.draws:  # each device has a generator of its own

@@ -1,6 +1,7 @@
-"""The gradient as autograd sees it: gradcheck, upstream gradients, repeated and second backwards."""
+"""The gradient as autograd sees it: gradcheck, upstream gradients, second backwards, and refused transforms."""
 
 import gc
+import re
 import weakref
 
 import pytest
@@ -21,7 +22,7 @@ from cases import (
     example,
     expected,
     run,
-)
+)  # fmt: skip
 
 import pat_triton
 
@@ -183,3 +184,36 @@ def test_a_gradient_accumulates():
     criterion = pat_triton.PATLoss()
     (criterion(z, target) + criterion(z, target)).backward()
     assert_close("gradient", z.grad, 2 * expected(PAT, logits, target)[1], EXACT)
+
+
+def test_transforms_are_refused():
+    logits, target = example((2, 7, 3, 4))
+    criterion = pat_triton.PATLoss()
+    refused = {
+        "pat_triton does not run under torch.func transforms (grad, vmap, jvp, ...); take gradients with "
+        "loss.backward() or torch.autograd.grad, and single images from reduction='none' or return_stats=True": (
+            lambda: torch.func.grad(lambda z: criterion(z, target))(logits),
+            lambda: torch.vmap(lambda z, y: criterion(z[None], y[None]))(logits, target),
+            lambda: torch.func.jvp(lambda z: criterion(z, target), (logits,), (logits,)),
+            lambda: torch.vmap(lambda z: pat_triton.predict(z[None], (3, 4)))(logits),
+        ),
+        "pat_triton has no forward-mode derivative; take gradients with loss.backward()": (lambda: forward(logits),),
+        "pat_triton: several gradients at once (is_grads_batched, vectorize=True) need gradient='one_pass', or take "
+        "them one by one": (lambda: batched(pat_triton.PATLoss(gradient="recompute")),),
+    }
+
+    def forward(z):
+        with torch.autograd.forward_ad.dual_level():
+            return criterion(torch.autograd.forward_ad.make_dual(z, z), target)
+
+    def batched(criterion):
+        z = logits.clone().requires_grad_()
+        factors = torch.tensor([1.0, -2.0], dtype=torch.float64)
+        return torch.autograd.grad(criterion(z, target), z, factors, is_grads_batched=True)[0]
+
+    for message, calls in refused.items():
+        for call in calls:
+            with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+                call()
+    both = batched(criterion)
+    assert_close("gradient", both[1], -2 * both[0], EXACT)

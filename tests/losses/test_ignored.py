@@ -32,7 +32,7 @@ def told(ignored):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("given", [True, False], ids=["given", "batch"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss(loss, given, path):
+def test_every_loss_with_ignored_classes(loss, given, path):
     """Value and gradient are the reference's."""
     logits, labels = batch(path[1])
     for name, ignored in IGNORED.items():
@@ -100,7 +100,7 @@ def test_statistics_and_metrics():
         torch.testing.assert_close(ours.mean, ours.by_class[1:].mean())
 
 
-def test_compiled():
+def test_compiled_with_ignored_classes():
     criterion = pat_triton.LDAMLoss(COUNTS, ignore_index=(0, 255))
     logits, target = batch(torch.device("cpu"))
     call = torch.compile(criterion, fullgraph=True, backend="aot_eager")

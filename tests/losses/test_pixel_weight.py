@@ -48,14 +48,14 @@ def assert_exact(loss, path, logits, target, weight, gradient="auto", **options)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("reduction", "gradient"), [("mean", "one_pass"), ("sum", "recompute"), ("none", "recompute")])
 @pytest.mark.parametrize("loss", EACH)
-def test_dense(loss, reduction, gradient, path):
+def test_a_pixel_weight_of_dense_logits(loss, reduction, gradient, path):
     logits, target = example(SHAPE)
     assert_exact(loss, path, logits, target, factors(target), reduction=reduction, gradient=gradient)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_shapes(shape, path):
+def test_shapes_of_a_pixel_weight(shape, path):
     logits, target = example(shape)
     assert_exact(PAT, path, logits, target, factors(target), ignore_index=ignore(shape))
 
@@ -63,7 +63,7 @@ def test_shapes(shape, path):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("classes", [7, 40])  # a whole column in a program, and the softmax kept for blocks of classes
 @pytest.mark.parametrize("resize", RESIZES, ids=str)
-def test_resized(resize, classes, path):
+def test_a_pixel_weight_of_resized_logits(resize, classes, path):
     (h, w), size = resize
     logits, target = enlarged((2, classes, h, w), size)
     assert_exact(BLV if (resize, classes) == (RESIZES[0], 7) else PAT, path, logits, target, factors(target))
@@ -71,7 +71,7 @@ def test_resized(resize, classes, path):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("dtype", SAME_DTYPE, ids=str)
-def test_no_worse_than_torch_at_the_same_dtype(dtype, path):
+def test_weighted_no_worse_than_torch_at_the_same_dtype(dtype, path):
     logits, target = example(SHAPE, dtype)
     weight = factors(target).to(dtype)
     truth = expected(PAT, logits.double(), target, pixel_weight=weight.double())
@@ -145,7 +145,7 @@ def test_statistics_and_several_heads(path):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("gradient", PLANS)
-def test_gradcheck(gradient, path):
+def test_gradcheck_with_a_pixel_weight(gradient, path):
     logits, target = (part.to(path[1]) for part in example((1, 3, 4, 5)))
     weight = factors(target.cpu()).to(path[1])
     criterion = PAT.ours(path, gradient=gradient)
@@ -175,7 +175,7 @@ def test_a_weight_that_changes_before_backward_is_seen(path):
         loss.backward()
 
 
-def test_compiled():
+def test_compiled_with_a_pixel_weight():
     logits, target = example(SHAPE)
     weight = factors(target)
     criterion = pat_triton.PATLoss()

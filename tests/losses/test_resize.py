@@ -22,7 +22,7 @@ from cases import (
     run,
     tiled,
     tolerance,
-)
+)  # fmt: skip
 
 SOURCE, SIZE = (2, 7, 6, 9), (15, 23)
 THREE = pytest.mark.parametrize("loss", [PAT, LDAM, BLV], ids=lambda loss: loss.name)
@@ -40,7 +40,7 @@ def assert_equals_the_reference(loss, path, logits, target, **options):
 @CORNERS
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss(loss, path, align_corners):
+def test_every_loss_of_resized_logits(loss, path, align_corners):
     assert_equals_the_reference(loss, path, *enlarged(SOURCE, SIZE), align_corners=align_corners)
 
 
@@ -68,7 +68,7 @@ def test_reductions_and_plans(loss, path, reduction, plan):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("dtype", SAME_DTYPE, ids=str)
 @THREE
-def test_no_worse_than_torch_at_the_same_dtype(loss, dtype, path):
+def test_resized_no_worse_than_torch_at_the_same_dtype(loss, dtype, path):
     logits, target = enlarged(SOURCE, SIZE, dtype)
     truth = expected(loss, logits.double(), target, on=path[1])
     ours, theirs = run(loss, path, logits, target), expected(loss, logits, target, on=path[1])
@@ -95,7 +95,7 @@ def test_long_columns(loss, path):
 )
 @pytest.mark.parametrize("plan", PLANS)
 @THREE
-def test_tile_size_does_not_matter(loss, plan, tile, monkeypatch):
+def test_tile_size_does_not_matter_to_resized_logits(loss, plan, tile, monkeypatch):
     # Of the smallest programs: two images, and nodes with neighbours on both sides in either direction.
     logits, target = enlarged((2, 7, 3, 3), (7, 8))
     with tiled(monkeypatch, **tile):
@@ -104,21 +104,21 @@ def test_tile_size_does_not_matter(loss, plan, tile, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 400, 3000], ids=["pixels", "parts of rows", "rows"])
 @THREE
-def test_chunk_size_does_not_matter(loss, chunk, monkeypatch):
+def test_chunk_size_does_not_matter_to_resized_logits(loss, chunk, monkeypatch):
     """Cells that two chunks share are given to by both."""
     monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", chunk)
     for source, size in (((6, 9), (15, 23)), ((9, 8), (4, 3))):
         assert_equals_the_reference(loss, ("torch", torch.device("cpu")), *enlarged((2, 7, *source), size))
 
 
-# The interpreter takes seconds for each: there one loss; test_every_loss has them all.
+# The interpreter takes seconds for each: there one loss; test_every_loss_of_resized_logits has them all.
 CHECKED = [pytest.param(PATHS[0].values[0], loss, id=f"{loss.name}-torch") for loss in (PAT, LDAM, BLV)]
 CHECKED += [pytest.param(PATHS[1].values[0], PAT, id="PATLoss-triton")]
 
 
 @CORNERS
 @pytest.mark.parametrize(("path", "loss"), CHECKED)
-def test_gradcheck(loss, path, align_corners):
+def test_gradcheck_of_resized_logits(loss, path, align_corners):
     logits, target = enlarged((1, 3, 2, 3), (5, 7))
     criterion = loss.ours(path, align_corners=align_corners).eval()
     z, y = logits.to(path[1]).requires_grad_(), target.to(path[1])
@@ -173,7 +173,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts(layout, path):
+def test_layouts_of_resized_logits(layout, path):
     logits, target = enlarged(SOURCE, SIZE)
     value, grad = run(PAT, path, logits, target)
     again, same = run(PAT, path, LAYOUTS[layout](logits), LAYOUTS[layout](target)[:, None])
@@ -182,7 +182,7 @@ def test_layouts(layout, path):
 
 
 @pytest.mark.untouched  # Dynamo does not trace the poison
-def test_compiled():
+def test_compiled_with_resized_logits():
     logits, target = enlarged(SOURCE, SIZE)
     criterion = PAT.ours(("torch", torch.device("cpu")))
     compiled = torch.compile(lambda z: 2 * criterion(z.tanh(), target), backend="eager")
@@ -223,7 +223,7 @@ def test_more_than_2_to_the_31_pixel_classes():
 
 @pytest.mark.skipif(GPU.type == "cpu", reason="needs a GPU")
 @THREE
-def test_no_host_sync(loss, no_host_sync):
+def test_no_host_sync_for_resized_logits(loss, no_host_sync):
     logits, target = enlarged(SOURCE, SIZE, torch.float32)
     z, y = logits.to(GPU).requires_grad_(), target.to(GPU)
     criterion = loss.ours(("triton", GPU))

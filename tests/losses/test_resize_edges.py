@@ -13,7 +13,7 @@ SOURCE, SIZE = (2, 7, 6, 9), (15, 23)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_impossible_classes(path):
+def test_impossible_classes_of_resized_logits(path):
     """-inf in all of an image: never seen, as without the class."""
     logits, target = enlarged(SOURCE, SIZE)
     target[target == 6] = 0

@@ -1,6 +1,5 @@
 """The measuring jobs: who competes, that nothing wrong gets a speed, and what is written down."""
 
-import time
 from functools import partial
 
 import pytest
@@ -10,10 +9,9 @@ import benchmarks.speed.busy
 import benchmarks.speed.trial
 import pat_triton
 from benchmarks import storage
-from benchmarks.speed import ahead, contest, formulas, released, suite, timing
-from benchmarks.speed.case import example
+from benchmarks.speed import ahead, contest, formulas, released, suite
 from benchmarks.speed.record import Growth, Record
-from benchmarks.speed.shapes import SHAPES, Sizes, resolve
+from benchmarks.speed.shapes import SHAPES, Sizes
 from benchmarks.speed.timing import machine
 from benchmarks.speed.trial import run
 
@@ -81,7 +79,7 @@ COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
 
 @COMPILES
-def test_compiled(tmp_path, monkeypatch):
+def test_a_compiled_rival(tmp_path, monkeypatch):
     """By another process, ahead; here it is taken from the cache."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(ahead, "FORMULAS", ["CrossEntropyLoss"])
@@ -165,55 +163,6 @@ def test_a_run_on_a_gpu():
     assert all(row.cost.launches > 0 and row.host_seconds > 0 for row in rows.values())
 
 
-def test_sizes():
-    for name in SHAPES:
-        assert resolve([name], CPU)[0] == name
-        assert resolve([name], torch.device("cuda"))[1][1] == resolve([name], CPU)[1][1]
-    assert resolve(["1", "5", "16", "24"], CPU) == ("1x5x16x24", (1, 5, 16, 24))
-
-
-def test_the_tensors():
-    """Labels are long-tailed and partly ignored; the floor is logits and labels read and the gradient written."""
-    case = example((2, 19, 128, 128), (32, 32), "bf16", CPU)
-    assert case.counts.max() > 50 * case.counts.min()
-    assert (case.target[:, :12] == 255).all() and (case.target[:, 12:] != 255).all()
-    assert case.floor_bytes == 2 * 2 * (2 * 19 * 32 * 32) + 8 * (2 * 128 * 128)
-    assert 0.3 < (case.logits.argmax(1) == case.target[:, ::4, ::4]).double().mean() < 0.95
-
-
-def test_turns(monkeypatch):
-    """At least LEAST calls, more while the budget lasts, fewer only of one that takes too long; in turn."""
-    order = []
-
-    def step(name, seconds):
-        return lambda: (order.append(name), time.sleep(seconds))
-
-    steps = {"a": step("a", 0.0), "b": step("b", 0.02)}
-    assert {name: len(t) for name, t in timing.times(steps, CPU, budget=0.0).items()} == {"a": 5, "b": 5}
-    assert order == ["a", "a", "b", "b"] * 5  # the first of the two is not timed
-    order.clear()
-    monkeypatch.setattr(timing, "SLOW", 0.01)
-    timing.times(steps, CPU, budget=0.0)
-    assert order == ["a", "a", "b"] * 5
-    monkeypatch.setattr(timing, "MOST", 50)
-    assert {name: len(t) for name, t in timing.times(steps, CPU, budget=0.4).items()}["a"] == 50
-    assert 5 < len(timing.times(steps, CPU, budget=0.4)["b"]) <= 20
-    monkeypatch.setattr(timing, "LONGEST", 0.05)
-    assert len(timing.times(steps, CPU, budget=0.4)["b"]) < 5
-
-
-def test_footprint():
-    ones = torch.ones(1 << 18)  # 1 MiB
-    peak, operators = timing.footprint(lambda: (ones + 1) * 2, CPU)
-    assert 2 << 20 <= peak < 2.1 * (1 << 20)
-    assert operators == 2
-
-
-def test_bandwidth(monkeypatch):
-    monkeypatch.setitem(timing.COPIED, "cpu", 1 << 22)
-    assert 1e8 < timing.bandwidth(CPU) < 1e13
-
-
 def test_all(job, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.speed.shapes.SHAPES", {name: Sizes(5, (1, 16, 24), (1, 16, 24)) for name in SHAPES})
     monkeypatch.setattr(suite, "SIDES", (8, 16))
@@ -250,7 +199,7 @@ def test_all_names_a_red_run_and_makes_the_others(job, tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-def test_options_that_cannot_be_used(job):
+def test_speed_options_that_cannot_be_used(job):
     assert "--shape: got 'cityscape', expected four whole numbers B L H W or one of cityscapes, " in (
         job("losses", "--shape", "cityscape")[1].err
     )

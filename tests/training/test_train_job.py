@@ -1,4 +1,4 @@
-"""The jobs run, small, and say clearly what is wrong with a data folder."""
+"""``python -m benchmarks train``, small: on drawn scenes, on a data folder, and with what cannot be used."""
 
 import json
 
@@ -8,7 +8,6 @@ import torch
 from camvid import camvid
 from PIL import Image
 
-from benchmarks.speed.cost import costs
 from benchmarks.training.datasets import load
 
 
@@ -49,7 +48,7 @@ def test_scenes_have_a_long_tail(monkeypatch):
     assert (data.train.labels == 255).any()
 
 
-def test_camvid(job, tmp_path):
+def test_train_on_camvid(job, tmp_path):
     root = camvid(tmp_path / "camvid")
     arguments = ("--data", "camvid", "--root", root, "--size", 32, 48, "--steps", 2, "--width", 4)
     code, out = job("train", *arguments, "--out", tmp_path / "runs")
@@ -71,27 +70,6 @@ def test_a_broken_file_is_named_before_anything_is_written(job, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_options_that_cannot_be_used(job):
+def test_train_options_that_cannot_be_used(job):
     assert "--data camvid needs --root" in job("train", "--data", "camvid")[1].err
     assert "--device: got 'gpu'" in job("train", "--device", "gpu")[1].err
-
-
-def test_roofline(job, tmp_path):
-    arguments = ("roofline", "--classes", 2, "--dtype", "fp64", "--jobs", 1, "--save", tmp_path / "new" / "roof.json")
-    code, out = job(*arguments)
-    assert code == 0, out.err
-    rows = json.loads((tmp_path / "new" / "roof.json").read_text())["rows"]
-    assert [row["plan"] for row in rows if row["layout"] == "nchw"] == ["one_pass", "forward", "backward"]
-    assert "2 fp64 backward" in out.out
-    assert "roof.json exists" in job(*arguments)[1].err
-    assert "--classes: expected 1 or more, got 0" in job("roofline", "--classes", 0)[1].err
-
-
-def test_the_peak_counts_what_is_alive_at_once():
-    logits = torch.zeros(1, 4, 256, 256, requires_grad=True)
-
-    def twice(z, _):
-        return ((z + 1) * 2).sum()  # two copies alive; the gradient's one comes after
-
-    measured = costs({"twice": twice}, logits, torch.zeros(1, 256, 256))["twice"]
-    assert 1.9 < measured.copies < 2.2

@@ -17,7 +17,7 @@ from camvid import camvid
 
 import pat_triton
 from benchmarks.__main__ import main
-from benchmarks.training import checkpoint, parallel
+from benchmarks.training import checkpoint
 from benchmarks.training.arguments import complete
 from benchmarks.training.batches import Batches
 from benchmarks.training.datasets import Held
@@ -245,21 +245,3 @@ def test_resume_stands_alone(job, tmp_path):
     code, out = job("train", "--resume", tmp_path, "--seed", 0, "--steps", 10)
     assert code == 2
     assert "--resume: got --seed, --steps too, expected it alone" in out.err
-
-
-@pytest.fixture
-def second_of_two(monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "test", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
-        monkeypatch.setenv(name, value)
-
-
-def test_a_batch_is_shared_evenly(job, second_of_two):
-    code, out = job("train", "--batch", 3)
-    assert code == 2
-    assert out.err == "python -m benchmarks: error: --batch: got 3, expected a multiple of 2, the processes\n"
-
-
-def test_each_process_has_a_gpu_of_its_own(second_of_two):
-    assert parallel.own_device("cuda") == "cuda:1"
-    assert parallel.own_device("cuda:0") == "cuda:0"
-    assert parallel.own_device("cpu") == "cpu"

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 import pat_triton
-from benchmarks.training import comparison
+from benchmarks.training import comparison, parallel
 from benchmarks.training.arguments import complete
 from benchmarks.training.batches import Batches
 from benchmarks.training.datasets import Data, Held
@@ -221,3 +221,21 @@ def test_what_cannot_be_trained_is_said_before_anything_is_drawn(arguments, mess
     assert message.replace("FOLDER", str(tmp_path)) in out.err
     assert "drawing" not in out.out
     assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "test", "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_batch_is_shared_evenly(job, second_of_two):
+    code, out = job("train", "--batch", 3)
+    assert code == 2
+    assert out.err == "python -m benchmarks: error: --batch: got 3, expected a multiple of 2, the processes\n"
+
+
+def test_each_process_has_a_gpu_of_its_own(second_of_two):
+    assert parallel.own_device("cuda") == "cuda:1"
+    assert parallel.own_device("cuda:0") == "cuda:0"
+    assert parallel.own_device("cpu") == "cpu"
