@@ -28,8 +28,8 @@ from . import assembly, work
 from .assembly import Listing
 from .flow import frequencies
 from .ir_text import column_threads
+from .moved import Moved, moved
 from .targets import TARGETS
-from .traffic import Moved, moved
 from .ttgir import Evaluation, Pointer
 from .work import Work
 

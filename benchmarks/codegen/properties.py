@@ -8,8 +8,8 @@ from torch import Tensor
 from . import bounds, kernel_time
 from .bounds import H200, Bytes
 from .machine_code import Code
+from .moved import Moved
 from .targets import TARGETS
-from .traffic import Moved
 
 # The kernels' arguments that grow with the pixels; what arrives in backward may be a scalar.
 KINDS = {"logits": "logits", "gradient": "gradient", "target": "labels"} | dict.fromkeys(

@@ -10,8 +10,8 @@ from benchmarks.codegen import assembly
 from benchmarks.codegen.bounds import floor, model
 from benchmarks.codegen.flow import frequencies
 from benchmarks.codegen.ir_text import column_threads
+from benchmarks.codegen.moved import moved
 from benchmarks.codegen.targets import TARGETS
-from benchmarks.codegen.traffic import moved
 from benchmarks.codegen.ttgir import Evaluation, Loop, Pointer
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results/roofline.json"
