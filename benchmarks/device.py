@@ -32,6 +32,7 @@ class Machine:
 
 
 def described(device: torch.device, bandwidth: float) -> Machine:
+    """The machine of that device as it is now."""
     on_gpu = device.type == "cuda"
     return Machine(
         device=torch.cuda.get_device_name(device) if on_gpu else _cpu(),

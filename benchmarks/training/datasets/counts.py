@@ -26,7 +26,7 @@ def pixels_of(layout: Layout, pairs: Sequence[Pair], kept: Path, quiet: bool) ->
 
 
 def of_classes(pixels: Sequence[int], ids: Mapping[int, int], classes: int) -> Tensor:
-    """(L,) of the pixels of each byte."""
+    """(L,) labelled pixels, of those of each byte."""
     counts = torch.zeros(classes, dtype=torch.int64)
     for label, number in ids.items():
         if number != VOID:
