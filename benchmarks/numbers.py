@@ -14,14 +14,14 @@ from .captions import digits
 from .codegen import profiled, roofline
 from .markdown import table
 from .paper import choice, figure5, published, scores
-from .paper.results import read_all
+from .paper.run_files import read_all
 from .places import RESULTS, ROOT
 from .speed import host, overview, steps, summary
 from .speed.contest import OURS
 from .speed.gpu import tiles
 from .speed.record import Record, Suite, title
 from .storage import read
-from .training import shown
+from .training import readme_table
 
 # The folders of the repository whose README files are generated, that of the root besides.
 FOLDERS = ("benchmarks", "pat_triton", "reference", "tests")
@@ -33,7 +33,7 @@ SPECIAL: dict[str, Callable[[Path], str]] = {
     "cuda-steps.json": steps.markdown,
     **dict.fromkeys(("cpu-host.json", "cuda-host.json"), host.markdown),
     "published.json": published.markdown,
-    "scenes.json": shown.markdown,
+    "scenes.json": readme_table.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }
 

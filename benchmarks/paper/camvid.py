@@ -14,7 +14,7 @@ from typing import Any
 
 from ..options import positive
 from ..speed.gpu.clock import Clock, part_parser, workers
-from .results import read_all
+from .run_files import read_all
 from .runs import Planned, planned, train_one
 from .scores import markdown
 

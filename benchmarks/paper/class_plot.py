@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pat_triton.curves import Exponential, Focal
 
 from ..svg import STYLE, finish
-from .results import Run, by_loss, spread
+from .run_files import Run, by_loss, spread
 
 COLOURS = {"CrossEntropyLoss": "#3b8fd4", "BLVLoss": "#2ba36b", "PATLoss": "#e0532f"}
 TEMPERATURES = {2: "#8f2a10", 5: "#e0532f", 20: "#f0a08a"}

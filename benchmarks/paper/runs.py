@@ -28,7 +28,7 @@ from ..training import checkpoint, parallel, train
 from ..training.arguments import add_arguments, complete, defaults, load_modules
 from ..training.expression import parse
 from . import class_plot
-from .results import read, read_all, same
+from .run_files import read, read_all, same
 from .scores import markdown
 
 # With the paper's parameters, where ours have other defaults.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..markdown import table
 from ..training.evaluate import Scores
-from .results import Run, by_loss, spread
+from .run_files import Run, by_loss, spread
 
 SHOWN: dict[str, Callable[[Scores], float]] = {
     "mIoU": lambda s: s.miou,

@@ -11,7 +11,7 @@ import pytest
 from camvid import camvid
 
 from benchmarks import numbers
-from benchmarks.paper import results, runs
+from benchmarks.paper import run_files, runs
 from benchmarks.training import checkpoint
 from benchmarks.training.evaluate import Scores
 
@@ -58,8 +58,8 @@ def test_runs_are_made_once(arguments, job, tmp_path, started):
     assert (save / "classes.svg").exists()
     table = (save / "table.md").read_text()
     (row,) = (line for line in table.splitlines() if line.startswith("| `PATLoss(temperature=20)` | 2 | 0.004 |"))
-    found = [results.read(save / f"PATLoss_temperature=20-lr=0.004-seed={seed}.json") for seed in (0, 1)]
-    mean, deviation = results.spread([run.scores.miou for run in found])
+    found = [run_files.read(save / f"PATLoss_temperature=20-lr=0.004-seed={seed}.json") for seed in (0, 1)]
+    mean, deviation = run_files.spread([run.scores.miou for run in found])
     assert f" {100 * mean:.1f} ± {100 * deviation:.1f} |" in row
     assert found[0].judged_on == "test"
 
@@ -191,13 +191,13 @@ def test_a_file_that_is_no_run(tmp_path):
     file = tmp_path / "PATLoss.json"
     file.write_text('{"losses": {}}')
     with pytest.raises(ValueError, match=r"PATLoss\.json: found no results of one loss"):
-        results.read_all(tmp_path)
+        run_files.read_all(tmp_path)
 
 
 def test_the_spread_of_one_is_none():
-    assert results.spread([0.5]) == (0.5, None)
-    assert math.isnan(results.spread([0.25, math.nan, 0.75])[0])  # one diverged
-    assert math.isnan(results.spread([math.nan])[0])
+    assert run_files.spread([0.5]) == (0.5, None)
+    assert math.isnan(run_files.spread([0.25, math.nan, 0.75])[0])  # one diverged
+    assert math.isnan(run_files.spread([math.nan])[0])
 
 
 def test_junk_beside_the_runs(tmp_path):
@@ -205,7 +205,7 @@ def test_junk_beside_the_runs(tmp_path):
     for file in (numbers.RESULTS / "camvid").glob("*seed=0.json"):
         shutil.copy(file, tmp_path)
         (tmp_path / f"._{file.name}").write_bytes(b"Mac OS X")
-    assert len(results.read_all(tmp_path)) == len(list((numbers.RESULTS / "camvid").glob("*seed=0.json")))
+    assert len(run_files.read_all(tmp_path)) == len(list((numbers.RESULTS / "camvid").glob("*seed=0.json")))
 
 
 def test_runs_of_two_experiments_are_not_one_table(arguments, job, tmp_path):
@@ -220,7 +220,7 @@ def test_runs_of_two_experiments_are_not_one_table(arguments, job, tmp_path):
     other["arguments"]["steps"] = 9
     file.with_name("PATLoss-lr=0.004-seed=7.json").write_text(json.dumps(other))
     with pytest.raises(ValueError, match="found a run with --steps 9, expected 2"):
-        results.read_all(tmp_path / "save")
+        run_files.read_all(tmp_path / "save")
 
 
 def test_any_option_has_a_place_in_the_table(arguments, job, tmp_path):

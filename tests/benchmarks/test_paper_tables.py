@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmarks import numbers, storage
-from benchmarks.paper import choice, figure5, published, results, runs, table1
+from benchmarks.paper import choice, figure5, published, run_files, runs, table1
 from benchmarks.paper.scores import markdown
 from benchmarks.speed.record import Growth
 from pat_triton.losses import CATALOGUE
@@ -83,7 +83,7 @@ def test_figure_5_adds_up(job, tmp_path, monkeypatch):
 
 
 def test_the_committed_runs_are_all_losses_and_temperatures():
-    text = markdown(results.read_all(numbers.RESULTS / "camvid"))
+    text = markdown(run_files.read_all(numbers.RESULTS / "camvid"))
     for loss in runs.LOSSES:
         assert f"| `{loss}` |" in text
 
