@@ -1,4 +1,4 @@
-"""Ignored, absent and missing pixels give no 0/0, and no pixel of another class a say."""
+"""Ignored, absent and missing pixels: they have no say, and give no 0/0."""
 
 import pytest
 import torch

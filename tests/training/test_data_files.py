@@ -6,11 +6,6 @@ from data_folders import PLACES, SIZE, every_set, opened, place, put
 from PIL import Image
 
 
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "data"
-
-
 @every_set
 def test_endings_in_any_case(name, root):
     endings = (".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".PNG", ".bmp", ".tif", ".TIFF", ".webp")

@@ -6,12 +6,6 @@ import pytest
 from data_folders import SIZE, opened, put, write
 from PIL import Image
 
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "data"
-
-
 WAYS = {
     "trees": ("images/train/x/{}.jpg", "labels/train/x/{}.png", "images/val/{}.jpg", "labels/val/{}.png"),
     "trees in splits": ("train/img/{}.JPG", "train/mask/{}.bmp", "valid/img/{}.JPG", "valid/mask/{}.bmp"),

@@ -12,11 +12,6 @@ from benchmarks.training.datasets import VOID
 from benchmarks.training.datasets.choose import chosen
 
 
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "data"
-
-
 @pytest.mark.parametrize(
     ("options", "values", "expected"),
     [

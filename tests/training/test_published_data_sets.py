@@ -147,11 +147,6 @@ def test_classes_are_counted_once(counted, tmp_path):
     assert len(list((tmp_path / "kept").glob("class_counts-camvid-*.json"))) == 2
 
 
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "data"
-
-
 LISTS = {
     "utf-8": lambda text: text.encode(),
     "with a mark": lambda text: text.encode("utf-8-sig"),
