@@ -18,6 +18,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest
+from quick import QUICK
 
 try:
     from hypothesis import HealthCheck, settings
@@ -38,33 +39,6 @@ else:
         "thorough", settings.get_profile("quick"), max_examples=200, derandomize=False, print_blob=True
     )
     settings.load_profile("quick")
-
-
-# ``pytest -m quick``: something of every promise, in a minute. Whole files, or those tests of a file.
-QUICK = {
-    "test_errors": "",
-    "test_exact": "test_fp64_truth|test_cross_entropy_is_torchs|test_dtypes",
-    "test_resize": "test_every_loss|test_the_noise_is_that_of_the_full_size|test_layouts",
-    "test_gradient": "test_gradcheck.*-torch|test_upstream|test_backward|test_second|test_inputs|test_plans_hold",
-    "test_laws": "slope|ends|test_both_faces_of_a_curve_agree|test_paths_agree_in_fp32|test_parts_combine",
-    "test_numerics": "confident|certain|test_impossible_classes|absent|one_class",
-    "test_evaluation": "test_dense|test_resized|test_ties",
-    "test_pixel_weight": "test_dense",
-    "test_layout": "",
-    "test_noise": "",
-    "test_module": "",
-    "test_heads": "",
-    "test_counts": "",
-    "test_absent": "",
-    "test_numbers": "",
-    "test_imports": "",
-    "test_readme": "test_every|test_the|test_ci|test_five",
-    "test_wheel": "test_the_",
-    "test_paper": "",
-    "test_datasets": "",
-    "test_monai": "",
-    "test_mmseg": "",
-}
 
 
 @pytest.hookimpl(tryfirst=True)
