@@ -189,7 +189,7 @@ class Executed(Plan):
             term, gradient, by_class, own = run(heads[number], target, tables, each[number], None, pixel_weight)
             if own is not None:
                 labelled = histogram if pixel_weight is None else None
-                further = None if factors else numbers[number - len(heads) :]
+                further = None if factors or numbers is None else numbers[number - len(heads) :]
                 term, derivatives = self.region_losses[number](
                     own, labelled, call.region_weights, further, term, pair(factors[number] if factors else 1.0)
                 )
