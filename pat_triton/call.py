@@ -24,7 +24,7 @@ from .settings import Parts, Settings
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from .criterion import SegmentationLoss
+    from .criterion import Criterion
 
 plans = Cache(128)
 
@@ -40,9 +40,9 @@ def call(parts: Parts, given: Call) -> Any:
     """The loss, and its ``Statistics`` where they are asked for."""
     key: Hashable | None = None
     modes = private.modes()
-    heads, _, target, return_stats, *others, _, _ = given
+    heads, _, target, return_stats, *others, _, _, region_weights = given
     if parts.way is not None and modes and target is not None and return_stats.__class__ is bool:
-        tensors = kinds((*heads, target, *others))
+        tensors = kinds((*heads, target, *others, *region_weights))
         if tensors is not None:
             key = parts.way, len(heads), return_stats, modes, tensors
     if key is None:
@@ -94,7 +94,7 @@ def route(backend: str, logits: Tensor) -> Any:
 
 
 def traced_call(
-    c: "SegmentationLoss", options: dict[str, Any], logits: Any, target: Tensor, return_stats: bool = False, *,
+    c: "Criterion", options: dict[str, Any], logits: Any, target: Tensor, return_stats: bool = False, *,
     weights: Sequence[float] | None = None, mask_sizes: Tensor | None = None, pixel_weight: Tensor | None = None,
 ) -> Any:  # fmt: skip
     """``call`` while torch compiles: as little as it can, for torch asks at every call whether what is read here is as
@@ -108,7 +108,9 @@ def traced_call(
         checks.weights_of_heads(logits, weights)
     if not isinstance(target, Tensor) or not isinstance(heads[0], Tensor) or not isinstance(return_stats, bool):
         checks.kinds(heads[0], target, return_stats)
-    text, by_torch = c.said[1 if options.get("training", c.training) else 0]  # a bool is no index for torch 2.11
+    first, *regions = c.losses
+    class_counts, class_weight, region_weights = c.tables
+    text, by_torch = first.said[1 if options.get("training", c.training) else 0]  # a bool is no index for torch 2.11
     other = []
     for name in ("ignore_index", "reduction", "align_corners"):
         if name in options:
@@ -118,8 +120,12 @@ def traced_call(
             f"{other[0]}: got {other[1]} for one call of a loss with parts of your own or a process_group, which "
             f"torch.compile does not take; assign criterion.{other[0]} before"
         )
-    numbers, there = c.numbers, c.numbers_there
-    if there is not None and there.device == heads[0].device and c.backend != "torch":
+    if regions:
+        checks.agree(c.losses)
+    for region in regions:
+        other += ["regions", region.region_text]
+    numbers, there = first.numbers, first.numbers_there
+    if there is not None and there.device == heads[0].device and first.backend != "torch":
         numbers = there
     if weights is not None:
         one = torch.ones_like(numbers[:1])
@@ -128,18 +134,23 @@ def traced_call(
         factors = [one * weight for weight in weights]
     prepared: Any = [], [], None
     if by_torch:
-        numbers, *prepared = _prepare(c, numbers, heads, factors, target, mask_sizes, pixel_weight)
+        if region_weights and c.training and first.process_group is not None:
+            raise RuntimeError(
+                "process_group: a region loss, such as DiceLoss, of a batch that lies on several processes is not "
+                "compiled; call it outside of torch.compile, or leave process_group=None"
+            )
+        numbers, *prepared = _prepare(first, numbers, heads, factors, target, mask_sizes, pixel_weight)
     if weights is not None:  # they come after the others
         numbers, factors = torch.cat((numbers, *factors)), []
     made = LOSS(
-        heads, target, numbers, c.class_counts, c.weight, mask_sizes, pixel_weight, *prepared, factors, return_stats,
-        text, other,
+        heads, target, numbers, class_counts, class_weight, mask_sizes, pixel_weight, region_weights, *prepared,
+        factors, return_stats, text, other,
     )  # fmt: skip
     return (made[0], Statistics(*made[1:])) if return_stats else made[0]
 
 
 def _prepare(
-    c: "SegmentationLoss", numbers: Tensor, heads: Sequence[Tensor], factors: Sequence[float], target: Tensor,
+    c: Any, numbers: Tensor, heads: Sequence[Tensor], factors: Sequence[float], target: Tensor,
     mask_sizes: Tensor | None, pixel_weight: Tensor | None,
 ) -> tuple[Any, ...]:  # fmt: skip
     """The numbers, and what torch's operators make, in the graph, of parts and processes that no kernel knows."""
@@ -161,7 +172,8 @@ def _prepare(
 
 def _loss(
     heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
-    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor], rows: list[str],
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None, region_weights: list[Tensor | None],
+    tensors: list[Tensor], rows: list[str],
     distribution: str | None, factors: list[float], return_stats: bool, text: str,
     other: list[str],
 ) -> list[Tensor]:  # fmt: skip
@@ -171,18 +183,19 @@ def _loss(
     parts, each = told(settings, factors, len(heads), numbers if private.has_numbers(heads[0]) else None)
     if tensors:
         prepared = Prepared.of(parts, tensors, heads[0].shape[1])
-    made = call(
-        parts,
-        Call(heads, each, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers),
-    )
+    given = Call(
+        heads, each, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared, numbers,
+        region_weights,
+    )  # fmt: skip
+    made = call(parts, given)
     return [made[0], *made[1]] if return_stats else [made]
 
 
 # Traced away: a graph holds the operators that it is made of.
 LIBRARY.define(
     "loss(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
-    "Tensor? pixel_weight, Tensor[] prepared, str[] rows, str? distribution, float[] factors, bool return_stats, "
-    "str settings, str[] other) -> Tensor[]",
+    "Tensor? pixel_weight, Tensor?[] region_weights, Tensor[] prepared, str[] rows, str? distribution, "
+    "float[] factors, bool return_stats, str settings, str[] other) -> Tensor[]",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 LIBRARY.impl("loss", _loss, "CompositeImplicitAutograd")

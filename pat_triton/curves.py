@@ -118,9 +118,9 @@ class Focal(Curve):
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         f = q**self.gamma
-        # u / q tends to -1 as q tends to 0, and p * u to 0 as p does.
-        ratio = torch.where(q > 0, _product(p, u) / torch.where(q > 0, q, 1.0), -1.0)
-        return -f * u, f * (self.gamma * ratio - 1)
+        # u / q tends to -1 as q tends to 0. Below ``tiny`` any finite ratio will do: no gradient is larger than q.
+        ratio = _product(p, u).div_(q.clamp(min=torch.finfo(q.dtype).tiny))
+        return -f * u, f * ratio.mul_(self.gamma).sub_(1)
 
 
 @register
@@ -147,8 +147,19 @@ class Exponential(Curve):
         store(self, temperature=temperature, epsilon=epsilon, through=through)
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        f = torch.exp2((q - self.epsilon) * (LOG2_E / self.temperature))  # a CPU's exp is slower, and MKL's
-        return -f * u, f * (_product(p, u) * (self.through / self.temperature) - 1)
+        f = (q - self.epsilon).mul_(LOG2_E / self.temperature).exp2_()  # a CPU's exp is slower, and MKL's
+        return -f * u, f * _product(p, u).mul_(self.through / self.temperature).sub_(1)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NoPixelLoss(Curve):
+    """0 for every pixel: the curve of a region loss, which has no term of a pixel."""
+
+    name = "none"
+
+    def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(u), torch.zeros_like(u)
 
 
 def _number(value: Any) -> Any:
@@ -157,5 +168,5 @@ def _number(value: Any) -> Any:
 
 
 def _product(p: Tensor, u: Tensor) -> Tensor:
-    """p * log p, 0 at p = 0."""
-    return torch.where(p > 0, p * u, 0.0)
+    """p * log p, 0 at p = 0: where p is not 0, u is above -1000. A ``where`` takes ten times as long on a CPU."""
+    return p * u.clamp(min=-1000)

@@ -21,6 +21,17 @@ def counted(ignored: Ignored, classes: int, device: torch.device) -> Tensor | No
     return torch.stack([number != i for i in out]).all(0)
 
 
+class RegionInputs(NamedTuple):
+    """What region losses need of a pass over the logits, see ``pat_triton.regions``.
+
+    needs: whether the sums by class of p, and of p squared. derivatives: of their loss by the sums I, P and Q,
+    (B, 3, L) in the compute dtype; None in the pass that makes the sums.
+    """
+
+    needs: tuple[bool, bool]
+    derivatives: Tensor | None = None
+
+
 class LossInputs(NamedTuple):
     """The three parts of a loss as numbers.
 
@@ -35,6 +46,7 @@ class LossInputs(NamedTuple):
     align_corners: how logits of another size than the target are resized.
     uniform_scale: whether the row of scales, if there is one, holds one number L times.
     pixel_weight: (B, *spatial) of the target's size, any float dtype and strides; None for 1 everywhere.
+    regions: None without region losses.
     """
 
     curve: Curve | type[Curve]
@@ -49,6 +61,7 @@ class LossInputs(NamedTuple):
     pixel_weight: Tensor | None = None
     lead: int = 0
     uniform_scale: bool = False
+    regions: RegionInputs | None = None
 
     def row(self, name: str) -> int | None:
         """The row of ``tables`` that holds it; None where there is none."""
@@ -84,8 +97,10 @@ class ClassSums(NamedTuple):
 
 
 class Result(NamedTuple):
-    """loss: () or (B, *spatial) in the compute dtype; gradient: the logits' shape, dtype and, if dense, strides."""
+    """loss: () or (B, *spatial) in the compute dtype; gradient: the logits' shape, dtype and, if dense, strides;
+    regions: the sums I, P, Q and T of ``pat_triton.regions``, (B, 4, L) in the compute dtype."""
 
     loss: Tensor | None
     gradient: Tensor | None
     sums: ClassSums | None = None
+    regions: Tensor | None = None

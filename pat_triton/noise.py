@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 MASK = 0xFFFFFFFF
-# Of which a CPU's cache holds six words each.
-CPU_COUNTERS = 1 << 16
 # sin(2 pi x) / x and cos(2 pi x) of x ** 2 up to 1 / 16, highest power first: Chebyshev's, to 5e-8.
 SINE = (39.76072207856149, -76.58128455967793, 81.60248074287716, -41.341680668063255, 6.283185280261415)
 COSINE = (56.24054044105261, -85.24010035717119, 64.93458164580079, -19.739171322478555, 0.9999999532476083)
@@ -45,13 +43,16 @@ def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Te
     multiplied next needs its upper half cleared.
     """
     k0, k1 = key
+    free: Sequence[Tensor | None] = (None, None)
     for i in range(10):
-        low0, low2 = c0 * ROUND_0, c2 * ROUND_2
+        low0, low2 = torch.mul(c0, ROUND_0, out=free[0]), torch.mul(c2, ROUND_2, out=free[1])
         if i < 3:  # the counters reach their common shape; before that nothing can be done in place
             c0, c2 = (low2 >> 32) ^ c1, (low0 >> 32) ^ c3
         else:
             torch.bitwise_right_shift(low2, 32, out=c0).bitwise_xor_(c1)
             torch.bitwise_right_shift(low0, 32, out=c2).bitwise_xor_(c3)
+            if i > 3:
+                free = c1, c3
         c0.bitwise_xor_(k0).bitwise_and_(MASK)
         c2.bitwise_xor_(k1).bitwise_and_(MASK)
         c1, c3 = low2, low0
@@ -113,16 +114,12 @@ def magnitude(
     key: Key, distribution: str, sigma: float, images: Tensor, pixel: Tensor, classes: int, out: Tensor | None = None
 ) -> Tensor:
     """|v| of images (B, 1) and pixels (n,), both numbered in int64: fp32 (classes, B, n)."""
-    pixels = len(images) * len(pixel)
     if out is None:
         out = torch.empty((classes, len(images), len(pixel)), dtype=torch.float32, device=pixel.device)
-    low, high = pixel & MASK, pixel >> 32
-    draw, blocks = DISTRIBUTIONS[distribution], -(-classes // 4)
-    together = max(1, CPU_COUNTERS // max(1, pixels)) if pixel.device.type == "cpu" else blocks
-    for first in range(0, blocks, together):
-        block = torch.arange(first, min(first + together, blocks), device=pixel.device).view(-1, 1, 1)
-        words = philox(key, low, high, images, block)
-        for i, variate in enumerate((*draw(*words[:2]), *draw(*words[2:]))):
-            own = out[4 * first + i : 4 * (first + together) : 4]
-            torch.mul(variate[: len(own)].abs_(), sigma, out=own)
+    block = torch.arange(-(-classes // 4), device=pixel.device).view(-1, 1, 1)
+    words = philox(key, pixel & MASK, pixel >> 32, images, block)
+    draw = DISTRIBUTIONS[distribution]
+    for i, variate in enumerate((*draw(*words[:2]), *draw(*words[2:]))):
+        own = out[i::4]
+        torch.mul(variate[: len(own)].abs_(), sigma, out=own)
     return out.clamp_(max=1)

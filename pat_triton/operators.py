@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import checks, noise, private
 from .backends.choose import choose, runs_kernels
-from .inputs import Ignored, label_dtype, table_dtype
+from .inputs import Ignored, compute_dtype, label_dtype, table_dtype
 from .kinds import Cache, kinds
 from .plan import Call, Executed, Outcome, Plan, gradients, late, lead_rows
 from .prepare import Prepared
@@ -91,7 +91,7 @@ class Traced(Plan):
         made = list(
             torch.ops.pat_triton.forward(
                 heads, call.target, call.numbers, call.class_counts, call.weight, call.mask_sizes, call.pixel_weight,
-                None if prepared is None else prepared.tensors, self.text,
+                call.region_weights, None if prepared is None else prepared.tensors, self.text,
             )
         )  # fmt: skip
         loss = made.pop(0)
@@ -114,16 +114,17 @@ class Traced(Plan):
 
 def _forward(
     heads: list[Tensor], target: Tensor, numbers: Tensor, class_counts: Tensor | None, weight: Tensor | None,
-    mask_sizes: Tensor | None, pixel_weight: Tensor | None, tensors: list[Tensor] | None, text: str,
+    mask_sizes: Tensor | None, pixel_weight: Tensor | None, region_weights: list[Tensor | None],
+    tensors: list[Tensor] | None, text: str,
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
     parts, factors = said.told(numbers)
     prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
     call = Call(
         heads, factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared,
-        numbers,
+        numbers, region_weights,
     )  # fmt: skip
-    kind = kinds((*heads, target, class_counts, weight, mask_sizes, pixel_weight))
+    kind = kinds((*heads, target, class_counts, weight, mask_sizes, pixel_weight, *region_weights))
     key = None if kind is None or tensors else (kind, len(heads), parts.by_tensor, private.validated())
     plan = None if key is None else said.plans.get(key)
     if plan is None:
@@ -137,6 +138,7 @@ def _forward(
         made = [t for t in made if t is not None]
     if said.keeps:
         made.append(kept.tables.clone() if tensors and kept.tables is tensors[0] else kept.tables)
+        made += kept.regions
         if kept.seeds is not None and prepared is None:
             made.append(kept.seeds)
     return made
@@ -156,6 +158,8 @@ def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: A
         if runs_kernels(said.settings.backend, logits.device):
             rows += lead_rows(read(said.settings, None).parameters, L)
         made.append(logits.new_empty((rows, L), dtype=compute))
+        if said.settings.regions:
+            made += [z.new_empty((B, 3, L), dtype=compute_dtype(z)) for z in heads]
         if said.settings.distribution is not None and not tensors:
             made.append(logits.new_empty(2 * len(heads), dtype=torch.int64))
     return made
@@ -166,17 +170,17 @@ def _backward(
     kept: list[Tensor], text: str,
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
-    tables = kept[0]
-    seeds, offset = (*kept[1:], None, None)[:2]
+    tables, regions = kept[0], tuple(kept[1 : 1 + len(heads)]) if said.settings.regions else ()
+    seeds, offset = (*kept[1 + len(regions) :], None, None)[:2]
     kind = kinds((grad_output, *heads, target, pixel_weight, tables))
-    passes = None if kind is None or numbers is not None else said.backward_plans.get(kind)
+    passes = None if kind is None or numbers is not None or regions else said.backward_plans.get(kind)
     if passes is None:
         (parts, _), (images, classes) = said.told(numbers), heads[0].shape[:2]
         lead = 0 if numbers is not None else lead_rows(parts.parameters, classes)
-        prepared = Prepared(tables, said.settings.rows, parts.noise(classes), seeds, offset, None, lead)
+        prepared = Prepared(tables, said.settings.rows, parts.noise(classes), seeds, offset, None, lead, regions)
         inputs = prepared.inputs(parts, images, len(heads), pixel_weight)
         backend = choose(said.settings.backend, grad_output.device)
-        if numbers is not None:
+        if numbers is not None or regions:
             return [g for g in gradients(backend, inputs, heads, target, grad_output, said.late) if g is not None]
         passes = [
             backend.planned_pass(z, target, own, reduce=True, gradient=True, sums=False, grad_output=grad_output)
@@ -252,7 +256,7 @@ def _operator(schema: str, run: Any, fake: Any, *tags: torch.Tag) -> None:
 
 _operator(
     "forward(Tensor[] heads, Tensor target, Tensor numbers, Tensor? class_counts, Tensor? weight, Tensor? mask_sizes, "
-    "Tensor? pixel_weight, Tensor[]? prepared, str fixed) -> Tensor[]",
+    "Tensor? pixel_weight, Tensor?[] region_weights, Tensor[]? prepared, str fixed) -> Tensor[]",
     _forward,
     _fake_forward,
     torch.Tag.nondeterministic_seeded,  # it draws the noise's keys

@@ -17,10 +17,12 @@ from . import checks, noise
 from .autograd import differentiable
 from .backends.choose import Backend, choose
 from .description import Description
-from .inputs import ClassSums, LossInputs, table_dtype
+from .inputs import ClassSums, LossInputs, compute_dtype, table_dtype
 from .numbers import Pair, pair
 from .prepare import Prepared, label_counts, prepare
+from .regions import Sums, value_and_derivatives
 from .settings import Parts, Settings
+from .sharing import shared_sums
 from .statistics import Statistics, statistics
 
 # Bytes that a GPU of 1 TB/s writes in 32 us, which the call of an operator in a compiled backward costs its host.
@@ -30,7 +32,7 @@ SMALL = 1 << 25
 class Call(NamedTuple):
     """The arguments of one call. heads: one or several logits; factors: of the loss of each. prepared: what torch's
     operators made of the labels before, in a graph; else the plan sees to it. numbers: the options', if they are on the
-    GPU, and then the factors too, if there are none."""
+    GPU, and then the factors too, if there are none. region_weights: of the classes, of each region loss."""
 
     heads: Sequence[Tensor]
     factors: Sequence[float]
@@ -42,6 +44,7 @@ class Call(NamedTuple):
     pixel_weight: Tensor | None
     prepared: Prepared | None = None
     numbers: Tensor | None = None
+    region_weights: Sequence[Tensor | None] = ()
 
 
 # The loss, () or (B, *spatial); a gradient for each head, None where it is not made yet; statistics, if they are asked
@@ -141,6 +144,14 @@ class Executed(Plan):
             for logits, own, options in zip(call.heads, inputs, self.options, strict=True)
         ]
         self.counted = call.return_stats or self.looked or description.counts_labels(call.class_counts is not None)
+        self.counted |= bool(settings.regions)
+        self.region_losses = [
+            self.backend.planned_regions(
+                settings.regions, self.images, self.classes, compute_dtype(logits), labels.device, settings.ignored,
+                settings.reduction == "mean", call.region_weights,
+            )
+            for logits in call.heads
+        ]  # fmt: skip
         self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignored)
         self.tables = self.backend.planned_tables(
             description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads,
@@ -159,7 +170,7 @@ class Executed(Plan):
         return (self._by_torch if self.tables is None else self._by_kernels)(parts, call, heads)
 
     def _by_kernels(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
-        _, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, _, numbers = call
+        _, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, _, numbers, _ = call
         histogram: Any = self.histogram(target) if self.counted else None
         if self.looked:
             checks.counts_of_call(parts.settings, histogram, target, mask_sizes, class_counts)
@@ -173,15 +184,23 @@ class Executed(Plan):
         loss: Any = None
         gradients: list[Tensor | None] = []
         sums: list[ClassSums] = []
+        regions: tuple[Tensor, ...] = ()
         for number, run in enumerate(self.passes):
-            term, gradient, by_class = run(heads[number], target, tables, each[number], None, pixel_weight)
+            term, gradient, by_class, own = run(heads[number], target, tables, each[number], None, pixel_weight)
+            if own is not None:
+                labelled = histogram if pixel_weight is None else None
+                further = None if factors or numbers is None else numbers[number - len(heads) :]
+                term, derivatives = self.region_losses[number](
+                    own, labelled, call.region_weights, further, term, pair(factors[number] if factors else 1.0)
+                )
+                regions = *regions, derivatives
             loss = term if loss is None else loss + term
             gradients.append(gradient)
             if by_class is not None:
                 sums.append(by_class)
         prepared = None
         if self.keeps:
-            prepared = Prepared(tables, self.rows, self.noise, seeds, None, None, self.lead)
+            prepared = Prepared(tables, self.rows, self.noise, seeds, None, None, self.lead, regions)
         told = statistics(sums, histogram, self.looked, self.ignored) if return_stats else None
         return loss, gradients, told, prepared
 
@@ -192,6 +211,10 @@ class Executed(Plan):
         loss: Any = made[0].loss
         for other in made[1:]:
             loss = loss + other.loss
+        if parts.settings.regions:
+            regions = [region_losses(parts, call, number, own.regions) for number, own in enumerate(made)]
+            loss = loss + sum(value for value, _ in regions)
+            prepared = prepared._replace(regions=tuple([derivatives for _, derivatives in regions]))
         told = None
         if call.return_stats:
             told = statistics([own.sums for own in made], prepared.histogram, self.looked, self.ignored)  # type: ignore[misc, arg-type]
@@ -236,6 +259,19 @@ class Executed(Plan):
         return gradients(self.backend, inputs, heads, target, factor, wanted)
 
 
+def region_losses(parts: Parts, call: Call, number: int, sums: Any) -> tuple[Tensor, Tensor]:
+    """Of a head's sums by class: the loss, and its derivatives."""
+    settings = parts.settings
+    factor: Any = call.factors[number] if call.factors else None
+    if factor is None:
+        assert call.numbers is not None
+        factor = call.numbers[number - len(call.heads)]
+    of_batch = Sums.of(sums) if settings.sharding is None else shared_sums(parts, sums)
+    return value_and_derivatives(
+        settings.regions, call.region_weights, of_batch, settings.ignored, settings.reduction, factor, sums.dtype
+    )
+
+
 def gradients(
     backend: Backend, inputs: Sequence[LossInputs], heads: Sequence[Tensor], target: Tensor, factor: Tensor,
     wanted: Sequence[bool],
@@ -264,6 +300,8 @@ def _one_pass(settings: Settings, logits: Tensor, labels: Tensor, traced: bool) 
     logits, where a backward that makes it has 2 reads and 1 write. It is one pass all the same where the logits are
     resized, a small part of what a pass does, and where a write costs less than the call of the other operator.
     """
+    if settings.regions:  # whose gradient follows from sums over all pixels
+        return False
     if settings.gradient != "auto":
         return settings.gradient == "one_pass"
     if logits.dtype == torch.float16 or not settings.reduce:

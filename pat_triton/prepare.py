@@ -8,8 +8,9 @@ from torch import Tensor
 
 from . import adjustment, noise
 from .adjustment import Noise, Tables, combine
-from .inputs import Ignored, LossInputs
+from .inputs import Ignored, LossInputs, RegionInputs
 from .numbers import Numbers
+from .regions import needs
 from .settings import Parts
 from .sharing import SharedLabelCounts, share
 from .weights import LabelCounts, by_name, weight_table
@@ -19,7 +20,8 @@ class Prepared(NamedTuple):
     """What a call's labels, options and buffers give, before its logits are read.
 
     tables, rows, noise, offset, lead: as in ``LossInputs``, the weights of each head's images one after the other.
-    seeds: two words for each head. histogram: of the labels, if they were counted.
+    seeds: two words for each head. histogram: of the labels, if they were counted. regions: of each head what the
+    logits gave: the derivatives of its region losses, (B, 3, L); empty before, and without region losses.
     """
 
     tables: Tensor
@@ -29,6 +31,7 @@ class Prepared(NamedTuple):
     offset: Tensor | None
     histogram: Tensor | None
     lead: int = 0
+    regions: tuple[Tensor, ...] = ()
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -44,11 +47,14 @@ class Prepared(NamedTuple):
     def inputs(self, parts: Parts, images: int, heads: int, pixel_weight: Tensor | None) -> list[LossInputs]:
         """Of each head."""
         settings, first, each = parts.settings, self.lead + len(self.rows), noise.of_heads(self.seeds, heads)
+        regions: list[RegionInputs | None] = [None] * heads
+        if settings.regions:
+            regions = [RegionInputs(needs(settings.regions), given) for given in self.regions or (None,) * heads]
         return [
             LossInputs(
                 parts.curve, self.tables, self.rows, first + number * images, self.noise, each[number],
                 settings.ignored, settings.align_corners, self.offset, pixel_weight, self.lead,
-                uniform_scale="scale" in settings.rows,
+                "scale" in settings.rows, regions[number],
             )
             for number in range(heads)
         ]  # fmt: skip

@@ -13,6 +13,7 @@ from .description import Description
 from .inputs import Ignored
 from .kinds import Cache
 from .numbers import FIXED, NumberPairs, Numbers, pair
+from .regions import Region
 
 if TYPE_CHECKING:
     from .criterion import SegmentationLoss
@@ -27,7 +28,7 @@ class Settings(NamedTuple):
     curve: its name. numerator, divisor: of the weight rule, see ``pat_triton.weights``, and whether it has a beta.
     rows: the tables of the adjustment; distribution: of its noise. These five are None, False or () where a part is
     the user's own. ignored: labels without loss, and whether the user said so. sharding: "images" or "rows" of a batch
-    that lies on several processes, else None.
+    that lies on several processes, else None. regions: the region losses that are added.
     """
 
     curve: str
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     gradient: str
     validate: bool
     sharding: str | None
+    regions: tuple[Region, ...] = ()
 
     @property
     def text(self) -> str:
@@ -52,12 +54,16 @@ class Settings(NamedTuple):
     @classmethod
     def of(cls, said: dict[str, Any]) -> "Settings":
         """Of its fields, as JSON keeps them."""
-        return cls(**{**said, "rows": tuple(said["rows"]), "ignored": tuple(said["ignored"])})
+        lists = {name: tuple(said[name]) for name in ("rows", "ignored")}
+        return cls(**{**said, **lists, "regions": tuple(map(Region.of, said["regions"]))})
 
     def but(self, other: list[str]) -> "Settings":
-        """With other options: each a name, then its value as Python writes it."""
+        """With other options: each a name, then its value as Python writes it, or region losses more, as JSON."""
         made = self
         for name, said in zip(other[::2], other[1::2], strict=True):
+            if name == "regions":
+                made = made._replace(regions=made.regions + tuple(map(Region.of, json.loads(said))))
+                continue
             value: Any = said if name == "reduction" else literal_eval(said)
             if name == "ignore_index":
                 made = made._replace(ignored=checks.labels_of(value), ignored_said=True)
@@ -110,6 +116,13 @@ class Parts:
         self.parameters = len(fields(kind)) if numbers is None else len(numbers.parameters)
         self.way = None if settings.tables_by_torch else _ways.of((settings, kind), object)
 
+    def plus(self, regions: tuple[Region, ...]) -> "Parts":
+        """With region losses more."""
+        settings = self.settings._replace(regions=self.settings.regions + regions)
+        return Parts(
+            settings, self._numbers, self.curve, self.rule, self.adjustment, self.process_group, self.training
+        )  # fmt: skip
+
     @property
     def by_tensor(self) -> bool:
         """Whether a tensor holds the numbers."""
@@ -151,6 +164,7 @@ def sort(c: "SegmentationLoss", training: bool) -> Parts:
         c.curve.name, numerator, divisor, rest is not None, rows, drawn, checks.labels_of(c.ignore_index),
         not isinstance(c.ignore_index, checks.Default), c.reduction, c.align_corners,
         c.backend, c.gradient, c.validate, c.sharding if c.process_group is not None and training else None,
+        c.regions,
     )  # fmt: skip
     # Of several parts together.
     scale, margin = checks.finite("scale", n.scale or 0.0), checks.finite("max_margin", n.margin or 0.0)

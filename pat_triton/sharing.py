@@ -8,10 +8,11 @@ from torch import Tensor
 
 from . import checks
 from .adjustment import statistics
+from .regions import Sums
 from .weights import LabelCounts, cached
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from .settings import Parts, Settings
 
 
 class Share(NamedTuple):
@@ -129,3 +130,16 @@ class SharedLabelCounts(LabelCounts):
 
     def from_rank_0(self, numbers: Tensor) -> Tensor:
         return self._sum(numbers if self.share.rank == 0 else torch.zeros_like(numbers))
+
+
+def shared_sums(parts: "Parts", images: Tensor) -> Sums:
+    """Of region losses, in one all-reduce: (B, 4, L) of this process's part."""
+    assert parts.settings.sharding is not None
+    group, rows, _, processes = share(parts.process_group, parts.settings.sharding)
+    images = statistics(images)
+    if rows:  # of the same images on every process
+        dist.all_reduce(images, group=group)
+        return Sums(images, images.sum(0, keepdim=True), len(images), processes, own_images=False)
+    total = torch.cat((images.sum(0).flatten(), images.new_full((1,), len(images))))
+    dist.all_reduce(total, group=group)
+    return Sums(images, total[:-1].view_as(images[:1]), total[-1].clamp(min=1), processes, own_images=True)

@@ -1,4 +1,4 @@
-"""The eight losses from their formulas, in plain PyTorch with autograd: what the tests compare against."""
+"""The losses from their formulas, in plain PyTorch with autograd: what the tests compare against."""
 
 from .losses import (
     BalancedSoftmaxLoss,
@@ -10,6 +10,7 @@ from .losses import (
     LDAMLoss,
     PATLoss,
 )
+from .regions import DiceLoss, JaccardLoss, SumLoss, TverskyLoss
 
 __all__ = [
     "BLVLoss",
@@ -17,7 +18,11 @@ __all__ = [
     "ClassBalancedFocalLoss",
     "ClassBalancedLoss",
     "CrossEntropyLoss",
+    "DiceLoss",
     "FocalLoss",
+    "JaccardLoss",
     "LDAMLoss",
     "PATLoss",
+    "SumLoss",
+    "TverskyLoss",
 ]

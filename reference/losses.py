@@ -73,15 +73,19 @@ class Loss:
         """Which of the L classes are not ignored."""
         return torch.tensor([c not in self.ignored for c in range(len(n))], device=n.device)
 
-    def __call__(self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
+    def prepared(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The logits at the labels' size, the labels, and which pixels are not ignored; those that are have logits and
+        label 0."""
         if target.shape[-2:] != logits.shape[-2:] and logits.dim() == 4:
             size = target.shape[-2:]
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
         target = target.reshape(logits.shape[:1] + logits.shape[2:]).long()
         labelled = ~torch.isin(target, torch.tensor(self.ignored, device=target.device))
-        y = target.masked_fill(~labelled, 0)
-        z = logits.masked_fill(~labelled.unsqueeze(1), 0.0)
-        counts = torch.zeros(logits.shape[:2], dtype=torch.float64, device=logits.device)
+        return logits.masked_fill(~labelled.unsqueeze(1), 0.0), target.masked_fill(~labelled, 0), labelled
+
+    def __call__(self, logits: Tensor, target: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
+        z, y, labelled = self.prepared(logits, target)
+        counts = torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
         counts.scatter_add_(1, y.flatten(1), labelled.flatten(1).double())
 
         weight = self.class_weights(counts).to(z.dtype)[y]

@@ -18,13 +18,15 @@ class Backend(Protocol):
     """One way to execute: plain torch or the kernels.
 
     planned_rescale: makes what multiplies gradients of one kind by a scalar in place; free where it is 1.
-    planned_histogram, planned_tables, planned_pass: make what counts labels, makes tables and runs for calls of one
-        kind. All None where torch makes tables; then ``histogram`` and ``run`` do for every kind.
+    planned_histogram, planned_tables, planned_pass, planned_regions: make what counts labels, makes tables, runs and
+        makes region losses of sums for calls of one kind. All None where torch makes tables; then ``histogram`` and
+        ``run`` do for every kind.
     """
 
     planned_histogram: Any
     planned_tables: Any
     planned_pass: Any
+    planned_regions: Any
     planned_rescale: Any
 
     def histogram(self, target: Tensor, classes: int, ignored: Ignored) -> Tensor:

@@ -19,6 +19,7 @@ from .scalars import (
     store,
     without_gradient,
 )
+from .sums import SHARED, addable, agree, class_numbers, criterion, region_option, regions
 from .tables import counts, large_enough, mask_sizes, mask_sizes_unused, per_class, same_images, vector, weights
 from .tensors import (
     LABELS,
@@ -40,16 +41,21 @@ from .tensors import (
 __all__ = [
     "LABELS",
     "LOGITS",
+    "SHARED",
     "Default",
+    "addable",
+    "agree",
     "alike",
     "as_written",
     "away_from_0",
     "call",
+    "class_numbers",
     "classes",
     "confusion",
     "counted",
     "counts",
     "counts_of_call",
+    "criterion",
     "finite",
     "flag",
     "heads",
@@ -73,6 +79,8 @@ __all__ = [
     "pixel_weight",
     "positive",
     "process_group",
+    "region_option",
+    "regions",
     "same_images",
     "sizes",
     "store",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from . import scalars, tables, tensors
+from . import scalars, sums, tables, tensors
 from .absent import tell_of_absent
 from .labels import histogram
 
@@ -27,6 +27,9 @@ def call(settings: "Settings", given: "Call") -> tuple[Tensor, Tensor | None]:
         tensors.logits(head)
         tensors.alike(number, head, given.heads[0])
         labels = _target(settings, head, given)
+    if settings.regions:
+        sums.region_option("reduction", settings.reduction)
+        sums.regions(settings.regions, given.heads[0])
     scalars.flag("return_stats", given.return_stats)
     tables.mask_sizes(given.mask_sizes, given.heads[0])
     return labels, tensors.pixel_weight(given.pixel_weight, labels)
@@ -36,7 +39,8 @@ def _target(settings: "Settings", logits: Tensor, given: "Call") -> Tensor:
     """The target of these logits as (B, *spatial)."""
     target = tensors.target(given.target, logits)
     tensors.ignored(settings.ignored, settings.ignored_said, logits.shape[1])
-    tables.per_class("weight", given.weight, logits)
+    for weight in (given.weight, *given.region_weights):
+        tables.per_class("weight", weight, logits)
     tables.per_class("class_counts", given.class_counts, logits)
     if logits.shape[2:] != target.shape[1:]:
         if settings.gradient == "one_pass" and not settings.reduce:

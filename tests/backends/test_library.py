@@ -55,7 +55,7 @@ def test_opcheck(name, path, step):
             check(op, of)
     numbers, none = criterion.numbers, [None] * 3
     text = criterion.said[name != "BLVLoss"][0]
-    check(OPS.loss, ([logits], target, numbers, *none, weight, [], [], None, [1.0], False, text, []))
+    check(OPS.loss, ([logits], target, numbers, *none, weight, [], [], [], None, [1.0], False, text, []))
     check(OPS.histogram, (target, CLASSES, [255], path[0]))
     check(OPS.predict, (logits.detach(), target.shape[1:], True, path[0]))
     check(OPS.confusion, (target, target.clamp(max=CLASSES - 1), CLASSES, [255], path[0]))
@@ -119,7 +119,9 @@ def test_an_unregistered_curve_cannot_be_compiled():
         def __call__(self, u, p, q):
             return -u, torch.full_like(u, -1.0)
 
-    with pytest.raises(ValueError, match=r"^curve: got 'flat', known: 'cross_entropy', 'focal', 'exponential'$"):
+    with pytest.raises(
+        ValueError, match=r"^curve: got 'flat', known: 'cross_entropy', 'focal', 'exponential', 'none'$"
+    ):
         pat_triton.SegmentationLoss(Flat())(
             torch.empty(1, 3, 4, device="meta"), torch.empty(1, 4, device="meta").long()
         )

@@ -210,14 +210,15 @@ def test_an_option_that_another_thread_assigns_meanwhile_is_seen(path):
     criterion = pat_triton.CrossEntropyLoss(backend=path[0])
     before = criterion(logits, target)
 
-    class Meanwhile(torch.nn.Module):
+    bases = pat_triton.SegmentationLoss.__bases__
+
+    class Meanwhile(*bases):
         """What nn.Module does of an assignment, interrupted by a call."""
 
         def __setattr__(self, name, value):
             assert torch.equal(criterion(logits, target), before)
             super().__setattr__(name, value)
 
-    bases = pat_triton.SegmentationLoss.__bases__
     pat_triton.SegmentationLoss.__bases__ = (Meanwhile,)
     try:
         criterion.adjustment = LogPrior()

@@ -68,6 +68,15 @@ def test_the_number_of_threads_changes_no_bit(loss, options, resized):
     assert all(same(made[0], other) for other in made[1:])
 
 
+@pytest.mark.parametrize(("chunk", "chunks"), [(7 * 3 * 192 // 2 + 1, 1), (7 * 3 * 192 // 2, 3)])
+def test_what_two_could_not_share_is_one_chunk(chunk, chunks, monkeypatch):
+    logits, target = tensors()
+    monkeypatch.setattr(source, "CPU_CHUNK", chunk)
+    seen.clear()
+    pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target).backward()
+    assert len(seen) == chunks
+
+
 def test_what_is_finished_is_finished_in_order():
     done = []
     with threads(5):

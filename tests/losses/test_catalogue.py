@@ -13,7 +13,7 @@ import reference
 from benchmarks import loss_table
 from benchmarks.speed import contest, formulas
 from benchmarks.training.expression import parse
-from pat_triton import curves, losses
+from pat_triton import curves, losses, region_losses
 
 ROOT = Path(__file__).parents[2]
 CURVE = """
@@ -83,14 +83,12 @@ def test_every_list_follows(framework):
 
 
 def test_the_lists_are_one():
-    assert (
-        set(losses.CATALOGUE)
-        == set(losses.__all__)
-        == {n for n in pat_triton.__all__ if n.endswith("Loss")} - {"SegmentationLoss"}
-    )
-    assert set(losses.CATALOGUE) == set(reference.__all__)
+    every = {**losses.CATALOGUE, **region_losses.REGIONS}
+    assert set(every) == {*losses.__all__, *region_losses.__all__} == set(reference.__all__) - {"SumLoss"}
+    assert set(every) == {n for n in pat_triton.__all__ if n.endswith("Loss")} - {"SegmentationLoss", "SumLoss"}
     assert tuple(losses.CATALOGUE) == contest.LOSSES == tuple(formulas.FORMULAS)
-    assert len({kind.entry.short for kind in losses.CATALOGUE.values()}) == len(losses.CATALOGUE)
+    shorts = [kind.entry.short for kind in losses.CATALOGUE.values()]
+    assert len({*shorts, *(kind.short for kind in region_losses.REGIONS.values())}) == len(every)
     assert loss_table.markdown().count("\n") == len(losses.CATALOGUE) + 3
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...adjustment import statistics
 from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ...resize import bilinear
+from . import regions
 from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
 from .slices import Where
@@ -18,7 +20,7 @@ from .workspace import Workspace
 # Most bins of a histogram that counts ignored labels too.
 BINS = 1 << 10
 
-planned_histogram = planned_tables = planned_pass = None  # by operators, see ``pat_triton.weights``
+planned_histogram = planned_tables = planned_pass = planned_regions = None  # by operators, see ``pat_triton.weights``
 
 
 def planned_rescale(_: Tensor) -> Callable[[Tensor, Tensor], None]:
@@ -32,14 +34,13 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
 
     # A bin for each label from low to high, these for all that lie beyond; what they mean is sorted out among bins.
     def bins(labels: Tensor) -> Tensor:
-        return labels.long().clamp(low, high).sub_(low)
+        return labels.long().clamp(low, high)
 
-    counts = torch.zeros(len(target), high - low + 1, dtype=torch.int64, device=target.device)
-    counts = count(counts, bins, target)
+    counts = count(high - low + 1, bins, target, low=low)
     for label in ignored:
-        counts[:, label - low] = 0
+        counts.select(1, label - low).zero_()
     sizes = counts[:, -low : classes - low]
-    return torch.cat((sizes, (counts.sum(1) - sizes.sum(1))[:, None]), 1)
+    return torch.cat((sizes, counts.sum(1, keepdim=True).sub_(sizes.sum(1, keepdim=True))), 1)
 
 
 def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
@@ -50,7 +51,7 @@ def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         y = labels.long()
         return y.clamp(-1, classes).masked_fill_(is_ignored(y, ignored), classes + 1).add_(1)
 
-    counts = count(target.new_zeros(len(target), classes + 3, dtype=torch.int64), bins, target)
+    counts = count(classes + 3, bins, target)
     return torch.cat((counts[:, 1:-2], (counts[:, 0] + counts[:, -2])[:, None]), 1)
 
 
@@ -58,21 +59,25 @@ def confusion(target: Tensor, prediction: Tensor, classes: int, ignored: Ignored
     def bins(labels: Tensor, predicted: Tensor) -> Tensor:
         return rows(labels, classes, ignored).mul_(classes).add_(predicted)
 
-    counts = target.new_zeros(len(target), (classes + 2) * classes, dtype=torch.int64)
-    return count(counts, bins, target, prediction).sum(0).view(classes + 2, classes)
+    return count((classes + 2) * classes, bins, target, prediction).sum(0).view(classes + 2, classes)
 
 
 def run(
     logits: Tensor, target: Tensor, inputs: LossInputs, *,
     reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    formula = Formula(logits, inputs, target.shape[1:])
+    formula = Formula(logits, inputs, target.shape)
     differentiate = gradient or grad_output is not None
     factor = None if grad_output is None else grad_output.expand(target.shape)
     terms = None if reduce else torch.empty(target.shape, dtype=formula.compute, device=target.device)
     counts = ClassSums.zeros(logits, formula.compute) if sums else None
-    source = _source(logits, formula.size, inputs.align_corners, formula.compute, differentiate)
+    size = target.shape[1:]
+    source = _source(logits, size, inputs.align_corners, formula.compute, differentiate)
     totals: list[Tensor] = []
+    plain = None if inputs.regions is None else regions.unadjusted(formula, logits)
+    of_regions = None
+    if plain is not None and not differentiate:
+        of_regions = statistics(logits.new_zeros(logits.shape[0], 4, logits.shape[1]))
 
     def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
         z = source.read(where, workspace)
@@ -82,27 +87,40 @@ def run(
         chunk.softmax()
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
+        as_it_came = chunk
+        if plain is not None and plain is not formula:
+            as_it_came = Chunk(plain, workspace, z, target[where], where, "plain")
+            as_it_came.read(z)
+            as_it_came.softmax()
         share = None
-        if differentiate:
+        if differentiate and plain is not None:
+            regions.write(as_it_came, source.room(where, z), factor, None if as_it_came is chunk else chunk)
+        elif differentiate:
             chunk.write(source.room(where, z), factor)
+        if differentiate:
             share = source.share(where, z, workspace)
-        return chunk.total, share, correct, None if counts is None else chunk.by_class()
+        region_sums = None if of_regions is None else regions.sums(as_it_came)
+        return chunk.total, share, correct, None if counts is None else chunk.by_class(), region_sums
 
     def finish(where: Where, made: tuple[Any, ...]) -> None:
-        total, share, correct, by_class = made
+        total, share, correct, by_class, region_sums = made
         totals.append(total)
         if share is not None:
             source.add(where, share)
+        if of_regions is not None:
+            of_regions[where[0]] += region_sums
         if counts is not None:
             counts.loss[where[0]] += by_class
             counts.predicted[where[0]] += correct[0]
             counts.correct[where[0]] += correct[1]
 
-    in_order(chunks(logits, formula.size), formula.cost * logits.shape[1] * target.numel(), logits, work, finish)
+    elements = formula.cost * logits.shape[1] * target.numel()
+    in_order(chunks(logits, size, formula.cost), elements, logits, work, finish)
     if grad_output is not None:
         return Result(None, source.gradient(), None)
     loss = _sum(totals, formula.weights) if terms is None else terms
-    return Result(loss, source.gradient() if gradient else None, counts)
+    sums_of_regions = None if of_regions is None else of_regions.to(formula.compute)
+    return Result(loss, source.gradient() if gradient else None, counts, sums_of_regions)
 
 
 def _sum(totals: list[Tensor], like: Tensor) -> Tensor:

@@ -24,21 +24,23 @@ from .workspace import Workspace
 class Formula:
     """What is the same in all chunks of a call, and shared by all who work on them: never written to.
 
-    weights: (images, L + 2); scale, offset, variation (L, 1) and margin (L + 2,), where there are such.
+    weights: (images, L + 2); labelled: 1 for each class, (L + 2,); scale, offset, variation (L, 1) and margin (L + 2,),
+    where there are such.
     """
 
-    def __init__(self, logits: Tensor, inputs: LossInputs, size: torch.Size) -> None:
-        self.inputs, self.size = inputs, size
+    def __init__(self, logits: Tensor, inputs: LossInputs, shape: torch.Size) -> None:
+        """shape: (B, *spatial), the labels'."""
+        self.inputs, self.shape = inputs, shape
         self.curve: Any = inputs.curve
         self.classes = logits.shape[1]
         self.compute = compute_dtype(logits)
         self.on_cpu = logits.device.type == "cpu"
         assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
-        weights = tables[inputs.first : inputs.first + len(logits)]
-        aside = weights.new_zeros(len(weights), 2)
-        aside[:, 1] = math.nan
-        self.weights = torch.cat((weights, aside), 1)
+        self.weights = F.pad(tables[inputs.first : inputs.first + len(logits)], (0, 2))
+        self.labelled = F.pad(self.weights.new_ones(self.classes), (0, 2))
+        if not self.on_cpu:  # where labels were not looked at
+            self.weights[:, -1] = self.labelled[-1] = math.nan
         self.scale, self.offset, self.margin, self.variation = (
             None if (row := inputs.row(name)) is None else tables[row][:, None] for name in ROWS
         )
@@ -67,25 +69,28 @@ class Chunk:
     a dimension.
     """
 
-    def __init__(self, formula: Formula, workspace: Workspace, z: Tensor, y: Tensor, where: Where) -> None:
-        """z (L, images, *spatial) and y (images, *spatial): the pixels ``where``."""
+    def __init__(
+        self, formula: Formula, workspace: Workspace, z: Tensor, y: Tensor, where: Where, name: str = "e"
+    ) -> None:
+        """z (L, images, *spatial) and y (images, *spatial): the pixels ``where``. name: of e in the workspace."""
         self.formula, self.workspace, self.where, self.shape = formula, workspace, where, z.shape
         self.images = z.shape[1]
         self.row = rows(y.reshape(-1), formula.classes, formula.inputs.ignored, checked=formula.on_cpu)
-        n = len(self.row)
-        height = formula.classes + 2
-        self.flat = workspace.take("e", (height * n,), formula.weights)
-        if z.stride(0) == 1 and n > 1:
-            grid, row, step = self.flat.view(n, height), 1, height
-            self.e = grid[:, : formula.classes].t()
-            grid[:, formula.classes :].zero_()
-        else:
-            row, step = n, 1
-            self.e = self.flat[: formula.classes * n].view(formula.classes, n)
-            self.flat[formula.classes * n :].zero_()
+        n, height = self.row.shape[0], formula.classes + 2
+        self.channels_last = z.stride(0) == 1 and n > 1
+        row, step = (1, height) if self.channels_last else (n, 1)
+        self.flat, self.e = self.like_e(name)
         every = workspace.constant(("every", step), n, partial(_every, step), formula.weights)
         self.at = torch.add(every, self.row, alpha=row)
         self.a = self.e.view(z.shape)
+
+    def like_e(self, name: str) -> tuple[Tensor, Tensor]:
+        """Memory of that name, as ``flat`` and as ``e``; the two rows more are 0."""
+        n, height = self.row.shape[0], self.formula.classes + 2
+        flat = self.workspace.take(name, (height * n,), self.formula.weights)
+        grid = flat.view(n, height).t() if self.channels_last else flat.view(height, n)
+        grid[height - 2 :].zero_()
+        return flat, grid[: height - 2]
 
     def read(self, z: Tensor) -> None:
         """Adjusted logits into e, less their maximum."""
@@ -111,7 +116,7 @@ class Chunk:
         f = self.formula
         drawn, offset = f.inputs.noise, f.inputs.offset
         assert drawn is not None
-        images, pixel = _numbers(f.size, self.where, self.flat.device)
+        images, pixel = _numbers(f.shape, self.where, self.flat.device)
         if offset is not None:
             images, pixel = images + offset[0], pixel + offset[1]
         out = self.workspace.take(
@@ -138,19 +143,21 @@ class Chunk:
         w = weights.view(-1).index_select(0, count.by_image(self.row, *weights.shape))
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()
-        own = self._exp(self.label_a, torch.empty_like(self.label_a))
-        self._exp(e, e)
-        self.flat.scatter_(0, self.at, self.workspace.constant("zero", len(own), torch.zeros, own))
+        own = self._exp(self.label_a)
+        self._exp(e, out=e)
+        self.flat.scatter_(0, self.at, self.workspace.constant("zero", own.shape[0], torch.zeros, own))
         others = e.sum(0)
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         u = self.label_a.sub_((own - 1).add_(others).log1p_())
         inverse = (own + others).reciprocal_()
-        value, slope = f.curve(u, own.mul_(inverse), others * inverse)
+        self.p, self.q = own.mul_(inverse), others * inverse
+        value, slope = f.curve(u, self.p, self.q)
         self.term = value * w
         self.pull = slope * w
         self.total = self.term.sum()
         # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
-        self.clean = f.on_cpu and math.isfinite(self.total.item())
+        finite = self.total if f.inputs.regions is None else self.total + inverse.sum()
+        self.clean = f.on_cpu and math.isfinite(finite.item())
         if not self.clean:
             ignored = self.row == f.classes
             self.total = self.term.masked_fill_(ignored, 0).sum()
@@ -158,12 +165,12 @@ class Chunk:
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 
-    def _exp(self, a: Tensor, out: Tensor) -> Tensor:
+    def _exp(self, a: Tensor, out: Tensor | None = None) -> Tensor:
         if not self.formula.on_cpu:
             return torch.exp(a, out=out)
         # A CPU's exp2 is four times faster than its exp, does not slow down at -inf, and is not MKL's, whose exp opens
         # a parallel region even in a thread that is alone.
-        torch.mul(a, LOG2_E, out=out)
+        out = torch.mul(a, LOG2_E, out=out)
         if self.formula.scale is not None and a.dtype == torch.float32:
             # A scale makes differences whose exponentials are subnormal, which are slow: they become 0.
             F.threshold(out, -126, -math.inf, inplace=True)
@@ -185,6 +192,18 @@ class Chunk:
         else:
             grad.copy_(e.mul_(rate).view(grad.shape))
 
+    @property
+    def pixel_weight(self) -> Tensor:
+        """Of each pixel beside its class: 0 where it is ignored, nan where its label is no class, (n,)."""
+        w, given = self.formula.labelled.index_select(0, self.row), self.formula.inputs.pixel_weight
+        return w if given is None else torch.where(w == 0, w, w * given[self.where].flatten())
+
+    def probabilities(self) -> Tensor:
+        """e as the probabilities of all classes but the label's, 0 in its place."""
+        self.flat.scatter_(0, self.at, 0.0)
+        e = self.e.mul_(self.rate.neg())
+        return e if self.clean else e.masked_fill_(self.row == self.formula.classes, 0)
+
     def by_class(self) -> Tensor:
         """The sum of ``term`` over each class's pixels: (images, L). Overwrites e."""
         self.flat.zero_().scatter_(0, self.at, self.term)
@@ -196,13 +215,13 @@ def _every(step: int, n: int, *, dtype: torch.dtype, device: torch.device) -> Te
     return torch.arange(0, n * step, step, device=device)
 
 
-def _numbers(size: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:
+def _numbers(shape: torch.Size, where: Where, device: torch.device) -> tuple[Tensor, Tensor]:
     """The images of a chunk (images, 1), and the flat numbers of its pixels (n,), int64."""
+    images, *indices = (torch.arange(*p.indices(extent), device=device) for extent, p in zip(shape, where, strict=True))
     number = torch.zeros((), dtype=torch.int64, device=device)
-    for extent, part in zip(size, where[1:], strict=True):
-        index = torch.arange(*part.indices(extent), device=device)
+    for extent, index in zip(shape[1:], indices, strict=True):
         number = number[..., None] * extent + index
-    return torch.arange(where[0].start, where[0].stop, device=device)[:, None], number.flatten()
+    return images[:, None], number.flatten()
 
 
 def is_ignored(label: Tensor, ignored: Ignored) -> Tensor:

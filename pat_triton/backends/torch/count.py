@@ -18,39 +18,38 @@ OPERATORS = 4
 
 def add(counts: Tensor, bins: Tensor) -> None:
     """counts (n,) int64 += how often each number below n is in ``bins``, int64."""
-    if bins.device.type == "cpu":
-        counts += torch.bincount(bins, minlength=len(counts))
-    else:  # bincount would synchronise with the host
-        counts.scatter_add_(0, bins, torch.ones_like(bins))
+    # Not by bincount: it would synchronise a GPU with its host, and looks at all bins before it counts them.
+    counts.scatter_add_(0, bins, torch.ones_like(bins))
 
 
-def by_image(bins: Tensor, images: int, width: int) -> Tensor:
-    """bins (n,) below ``width``, of the pixels of ``images`` in turn -> bins of (images, width) laid flat."""
-    if images <= 1:
+def by_image(bins: Tensor, images: int, width: int, low: int = 0) -> Tensor:
+    """bins (n,) from ``low`` on, ``width`` of them, of the pixels of ``images`` in turn -> bins of (images, width) laid
+    flat, from 0 on."""
+    if images <= 1 and not low:
         return bins
-    first = torch.arange(0, images * width, width, device=bins.device)
-    return (bins.view(images, -1) + first[:, None]).view(-1)
+    first = torch.arange(-low, images * width - low, width, device=bins.device).view(images, 1)
+    return (bins.view(images, -1) + first).view(-1)
 
 
-def count(images: Tensor, bins: Callable[..., Tensor], *maps: Tensor) -> Tensor:
-    """images (B, n) int64 zeros, counted up: ``bins`` of a chunk of each (B, ...) map, image by image."""
-    size = CPU_LABELS if images.device.type == "cpu" else DEVICE_LABELS
-    width = images.shape[1]
+def count(width: int, bins: Callable[..., Tensor], *maps: Tensor, low: int = 0) -> Tensor:
+    """How often each of ``width`` bins, from ``low`` on, is in each image, int64 (B, width); bins: of a chunk of each
+    (B, ...) map."""
+    shape, device = maps[0].shape, maps[0].device
+    total = torch.zeros(shape[0], width, dtype=torch.int64, device=device)
 
     def work(where: Where, _: Workspace) -> Tensor:
-        part = images[where[0]]
-        numbers = by_image(bins(*(m[where].reshape(-1) for m in maps)), len(part), width)
-        if numbers.device.type == "cpu":
-            return torch.bincount(numbers, minlength=part.numel()).view_as(part)
-        counts = torch.zeros_like(part)
-        add(counts.view(-1), numbers)
-        return counts
+        parts = [m[where] for m in maps]
+        images = parts[0].shape[0]
+        counts = torch.zeros(images * width, dtype=torch.int64, device=device)
+        add(counts, by_image(bins(*(part.reshape(-1) for part in parts)), images, width, low))
+        return counts.view(images, width)
 
     def finish(where: Where, counts: Tensor) -> None:
-        images[where[0]] += counts
+        total[where[0]].add_(counts)
 
-    in_order(slices(maps[0].shape, size), OPERATORS * maps[0].numel(), images, work, finish)
-    return images
+    size = CPU_LABELS if device.type == "cpu" else DEVICE_LABELS
+    in_order(slices(shape, size), OPERATORS * maps[0].numel(), total, work, finish)
+    return total
 
 
 def largest(z: Tensor, scratch: Tensor) -> Tensor:

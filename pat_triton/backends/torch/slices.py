@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 # Of images, and of each spatial dimension.
 Where = tuple[slice, ...]
 
+WHOLE = slice(None)  # which torch does not even slice
+
 
 def slices(shape: Sequence[int], pixels: int) -> list[Where]:
     """Of (B, *spatial), in their order, each of so many pixels at most; nothing of an empty shape."""
@@ -18,7 +20,8 @@ def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
     if not first or not inner:
         return
     step = -(-first // -(-first // max(1, pixels // inner)))  # of one size, but for the last
-    within = list(_slices(rest, pixels)) if rest and inner > pixels else [tuple(slice(0, n) for n in rest)]
+    within = list(_slices(rest, pixels)) if rest and inner > pixels else [(WHOLE,) * len(rest)]
     for start in range(0, first, step):
+        part = WHOLE if step == first else slice(start, min(start + step, first))
         for others in within:
-            yield (slice(start, min(start + step, first)), *others)
+            yield (part, *others)

@@ -110,12 +110,14 @@ def _classes_first(z: Tensor, where: Where) -> Tensor:
     return z[images, :, *pixels].transpose(0, 1)
 
 
-def chunks(logits: Tensor, size: torch.Size) -> list[Where]:
-    """Slices that cover the images and their pixels ``size`` in chunks of bounded memory."""
+def chunks(logits: Tensor, size: torch.Size, cost: int = 1) -> list[Where]:
+    """Slices that cover the images and their pixels ``size`` in chunks of bounded memory; cost: of an element."""
     limit = CPU_CHUNK if logits.device.type == "cpu" else DEVICE_CHUNK
     if logits.shape[2:] != size:
         # Two more buffers share the cache, and a chunk of a smaller size reads more source than it has pixels.
         limit //= 2 * max(1, math.prod(logits.shape[2:]) // max(1, math.prod(size)))
+    elif cost * logits.numel() < 2 * limit:
+        limit = logits.numel()  # two would take twice as many operators, and with so little work nobody helps
     return slices((len(logits), *size), max(1, limit // logits.shape[1]))
 
 

@@ -25,16 +25,16 @@ class Workspace:
             # What inference mode allocates cannot be written to outside it.
             with torch.inference_mode(False):
                 held = self.held[key] = torch.empty(size, dtype=like.dtype, device=like.device)
-        return held[:size].view(shape)
+        return (held if held.numel() == size else held[:size]).view(shape)
 
     def constant(self, name: Hashable, n: int, make: Callable[..., Tensor], like: Tensor) -> Tensor:
         """The first n of the numbers that ``make(n, dtype=, device=)`` gives, of which more begin the same; not to be
         written to."""
         held = self.constants.get((name, like.dtype))
-        if held is None or len(held) < n:
+        if held is None or held.shape[0] < n:
             with torch.inference_mode(False):
                 held = self.constants[name, like.dtype] = make(n, dtype=like.dtype, device=like.device)
-        return held[:n]
+        return held if held.shape[0] == n else held[:n]
 
     @property
     def nbytes(self) -> int:

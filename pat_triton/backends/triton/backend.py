@@ -12,7 +12,7 @@ from ...inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ...kinds import Cache, kinds
 from ...resize import Resize, bilinear
 from . import hardware, tiles
-from .counting import Confusion, Histogram, TableMaker, rescale
+from .counting import Confusion, Histogram, RegionLosses, TableMaker, rescale
 from .launch import Launch
 from .loss import loss_kernel
 from .passes import Layout, Pass, loss_tile, programs
@@ -24,6 +24,7 @@ from .views import index_dtype, strides_over_pixels
 INTERPRETED = not isinstance(loss_kernel, triton.JITFunction)
 
 planned_histogram, planned_tables, planned_pass, planned_rescale = Histogram, TableMaker, Pass, rescale
+planned_regions = RegionLosses
 
 T = TypeVar("T")
 
@@ -45,14 +46,19 @@ def run(
     logits: Tensor, target: Tensor, inputs: LossInputs, *,
     reduce: bool = True, gradient: bool = False, grad_output: Tensor | None = None, sums: bool = False,
 ) -> Result:  # fmt: skip
-    tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output
+    derivatives = inputs.regions and inputs.regions.derivatives
+    tensors = logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output, derivatives
     rest = (
         inputs.curve.name, inputs.rows, inputs.first, inputs.lead, inputs.noise and inputs.noise.distribution,
         inputs.ignored, inputs.align_corners, inputs.uniform_scale, reduce, gradient, sums,
+        inputs.regions and inputs.regions.needs,
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
-    return Result(*made(logits, target, inputs.tables, inputs.seed, inputs.offset, inputs.pixel_weight, grad_output))
+    loss, made_gradient, by_class, regions = made(*tensors)
+    if regions is not None and inputs.pixel_weight is None:
+        regions[:, 3] = histogram(target, logits.shape[1], inputs.ignored)[:, :-1]
+    return Result(loss, made_gradient, by_class, regions)
 
 
 def predict(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import triton
@@ -17,12 +18,20 @@ from .launch import Launch
 from .passes import Layout, Pass, programs
 from .pixel import hidden
 from .predict import confusion_kernel
+from .region_loss import region_loss_kernel
 from .rescale import rescale_kernel
 from .tables import tables_kernel
 from .views import strides_over_pixels
 
 # Elements; partial sums begin where many can be read at once.
 ROOM = 16
+
+
+# The constants of a region loss, as ``pat_triton.regions.Region`` has them.
+REGION = (
+    "HITS", "OF_HITS", "OF_PREDICTED", "OF_LABELLED", "SMOOTH", "GAMMA", "LOSS_WEIGHT", "PER_IMAGE", "CLASSES",
+    "SKIP_ABSENT", "SQUARED",
+)  # fmt: skip
 
 
 class Histogram:
@@ -99,6 +108,38 @@ class TableMaker:
 
 def _strides(mask_sizes: Tensor | None) -> tuple[int, ...]:
     return (1, 1) if mask_sizes is None else mask_sizes.stride()
+
+
+class RegionLosses:
+    """Region losses of one kind of call, a launch each: their loss added to that of the pixels, and its derivatives by
+    the sums, (B, 3, L). weights: of the classes, for each of the ``regions``. mean: over classes, else the sum."""
+
+    def __init__(
+        self, regions: Sequence[tuple[Any, ...]], images: int, classes: int, dtype: torch.dtype, device: torch.device,
+        ignored: Ignored, mean: bool, weights: Sequence[Tensor | None],
+    ) -> None:  # fmt: skip
+        self.numbers, self.shape = torch.empty(0, dtype=dtype, device=device), (images, 3, classes)
+        self.launches = [
+            Launch(
+                region_loss_kernel, 1, device, 1 if weight is None else weight.stride(0), hidden(ignored, torch.int64),
+                images, num_warps=1 if classes <= 128 else 4, L=classes, MEAN=mean, ADDED=number > 0,
+                BLOCK=triton.next_power_of_2(classes), **dict(zip(REGION, region, strict=True)),
+            )
+            for number, (region, weight) in enumerate(zip(regions, weights, strict=True))
+        ]  # fmt: skip
+
+    def __call__(
+        self, sums: Tensor, histogram: Tensor | None, weights: Sequence[Tensor | None], numbers: Tensor | None,
+        loss: Tensor, factor: Pair,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """histogram: None where pixels have weights, whose sums are among the others. numbers: where they are in
+        memory, with the factor first."""
+        derivatives = self.numbers.new_empty(self.shape)
+        for launch, weight in zip(self.launches, weights, strict=True):
+            total = self.numbers.new_empty(())
+            launch((sums, histogram, weight, numbers, loss, total, derivatives), factor)
+            loss = total
+        return loss, derivatives
 
 
 class Confusion:

@@ -38,20 +38,22 @@ from .pixel import (
     uniform_scale,
     weight_of,
 )
+from .regions import factor_of, region_gradient, region_of, region_terms, softmax_of, store_sums
 from .views import pixels_at, pixels_or_none, read, tile
 
 
 @triton.jit(do_not_specialize=["room", "first_weights"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables, seed, offset,
-    strides, held, shape, room, first_weights, ignored_labels,
+    regions, strides, held, shape, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
-    INDEX: tl.constexpr, EVEN: tl.constexpr, PTX: tl.constexpr,
+    INDEX: tl.constexpr, EVEN: tl.constexpr, PTX: tl.constexpr, REGIONS: tl.constexpr,
     CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr, OWN: tl.constexpr,
 ):  # fmt: skip
     """Pointers, then what the kind of call fixes: ``strides`` of each pointer over ``shape``, which rows of the tables
     are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums: the first element of
-    theirs. The tables begin with sigma and the curve's PARAMETERS."""
+    theirs. The tables begin with sigma and the curve's PARAMETERS. REGIONS: None, or which sums region losses need,
+    see ``regions``; where those go without a gradient, and with one the derivatives by them."""
     tl.static_assert(not (OWN and held.variation is not None), "the label's noise is drawn with its column's")
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
     noise = NoiseArguments(seed, offset, tables)
@@ -60,9 +62,11 @@ def loss_kernel(
     b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX, EVEN)
     y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
     weights = tables.pointer + (first_weights + b) * L
-    each = pixels_or_none(pixel_weight, strides.pixel_weight, shape, b, pixel)
+    weight_at = pixels_or_none(pixel_weight, strides.pixel_weight, shape, b, pixel)
     factor = pixels_or_none(grad_output, strides.grad_output, shape, b, pixel)
-    w = weight_of(weights, y, is_class, each, factor, inside, COMPUTE)
+    w = weight_of(weights, y, is_class, weight_at, factor, inside, COMPUTE)
+    AS_IT_CAME: tl.constexpr = tables.scale is None and tables.offset is None and tables.variation is None
+    KEPT: tl.constexpr = REGIONS is not None and not AS_IT_CAME
     row = in_order(CLASSES, DISTRIBUTION)
     own_row = compared(y, ignored)[None, :] - row.to(tl.float32)[:, None]
 
@@ -71,7 +75,8 @@ def loss_kernel(
     best = argmax_init(CLASSES, PIXELS, COMPUTE)
     label_a = tl.zeros([CLASSES, PIXELS], COMPUTE)
     top = tl.full([CLASSES, PIXELS], -float("inf"), COMPUTE)
-    column = ()
+    column, came = (), ()
+    label_z = label_a
     for first in tl.static_range(0, L, CLASSES):
         z = read(at, first + row, inside, L, COMPUTE, VECTOR)
         at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
@@ -79,6 +84,9 @@ def loss_kernel(
             best = argmax_update(best, z, first + row)
         a = adjust(z, first + row, tables, scale, noise, b, pixel, first, L, DISTRIBUTION, CLASSES)
         other = is_other(first, own_row)
+        if KEPT:
+            label_z = tl.where(other, label_z, z)
+            came += (tl.where(other, z, -float("inf")),)
         if not OWN:
             label_a = tl.where(other, label_a, a)
         a = tl.where(other, a, -float("inf"))
@@ -86,9 +94,11 @@ def loss_kernel(
         column += (a,)
     if OWN:
         at_label = pixels_at(logits, strides.logits, shape, b, pixel) + y.to(INDEX) * strides.logits.label
-        label_a = adjust_label(tl.load(at_label, mask=is_class, other=0.0).to(COMPUTE), y, is_class, tables, L)
+        own_z = tl.load(at_label, mask=is_class, other=0.0).to(COMPUTE)
+        label_a = adjust_label(own_z, y, is_class, tables, L)
     else:
         label_a = of_label(label_a, ignored)
+        own_z = of_label(label_z, ignored) if KEPT else label_a
     label_a = less_margin(label_a, y, is_class, tables, L)
 
     top = tl.maximum(tl.max(top, 0), label_a)
@@ -102,9 +112,27 @@ def loss_kernel(
     others = tl.sum(others, 0)
     term, terms = loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE, of_curve, PTX)
 
+    regional = None
+    if REGIONS is not None:
+        each = factor_of(weight_at, factor, is_class, COMPUTE)
+        if KEPT:
+            r = softmax_of(came, own_z, each, is_class, PTX)
+        elif REGIONS[2]:
+            r = region_of(exps, tl.exp2(tl.fma(label_a, e.factor, -e.shift)), each, is_class, PTX)
+        else:  # but for a margin, or a scale that classes share
+            r = softmax_of(column, own_z, each, is_class, PTX)
+        if gradient is None:
+            at = regions + tl.program_id(0) * (4 * L)
+            store_sums(at, r, y[None, :] - row[:, None], row, L, REGIONS, pixel_weight is not None)
+        else:
+            regional = region_terms(regions + b * (3 * L), r, y, is_class, row, L, REGIONS)
+
     if gradient is not None:
         at = pixels_at(gradient, strides.gradient, shape, b, pixel)
-        write(exps, terms, at, strides.gradient.label, tables, y, is_class, inside, row, L, INDEX, PTX, OWN)
+        write(
+            exps, terms, regional, at, strides.gradient.label, tables, y, is_class, inside, row, L, INDEX, PTX, OWN,
+            REGIONS,
+        )  # fmt: skip
     if prediction is not None:
         tl.store(pixels_at(prediction, strides.prediction, shape, b, pixel), argmax(best), mask=inside)
     if loss_map is not None:
@@ -125,8 +153,8 @@ def next_block(at, start, step, NUMBER: tl.constexpr, PTX: tl.constexpr):
 
 @triton.jit
 def write(
-    exps, terms, at, step, tables, y, is_class, inside, row,
-    L: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, OWN: tl.constexpr,
+    exps, terms, regional, at, step, tables, y, is_class, inside, row,
+    L: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, OWN: tl.constexpr, REGIONS: tl.constexpr,
 ):  # fmt: skip
     """The gradient of columns, whose first elements are ``at``, [PIXELS], and the next ones a ``step`` on."""
     CLASSES: tl.constexpr = row.shape[0]
@@ -141,11 +169,16 @@ def write(
             g = tl.where(own_row == i * CLASSES, terms.label[None, :], g)
         if tables.scale is not None:
             g *= entries(tables, tables.scale, classes, 1.0, L, g.dtype)
+        if regional is not None:
+            more = region_gradient(regional, i, classes, L, REGIONS)
+            g += more if OWN else tl.where(own_row == i * CLASSES, regional.label[None, :], more)
         tl.store(at_block, g, mask=(classes < L)[:, None] & inside[None, :])
         at_block = next_block(at_block, start, step * CLASSES, i, PTX)
     if OWN:
         g = terms.label
         if tables.scale is not None:
             g *= entry(tables, tables.scale, y, is_class, 1.0, L, g.dtype)
+        if regional is not None:
+            g += regional.label
         tl.debug_barrier()  # after all that other threads store there
         tl.store(at + y.to(INDEX) * step, g, mask=is_class)

@@ -17,6 +17,7 @@ from .launch import Launch
 from .loss import loss_kernel
 from .pixel import hidden
 from .predict import class_sums_kernel
+from .regions import SUMS
 from .resize import compiled_in, programs_between
 from .resized_loss import resized_loss_kernel
 from .total import total_kernel
@@ -81,16 +82,20 @@ class Pass:
         self.mapped = forward and (sums or not reduce)
         self.label_dtype = label_dtype(L)
         resize = bilinear(logits.shape[2:], target.shape[1:], inputs.align_corners)
-        self.tiling = tiling(logits, target, resize, noisy=inputs.noise is not None, wide=compute == torch.float64)
+        self.tiling = tiling(
+            logits, target, resize, noisy=inputs.noise is not None, wide=compute == torch.float64,
+            whole=inputs.regions is None,
+        )  # fmt: skip
         self.programs = self.tiling.programs if self.reduce else 0
         self.room: int | None = None
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
+        self.classes, self.region_sums = L, inputs.regions is not None and not self.differentiate
         self.kernels: Kernels | None = None
 
     def __call__(
         self, logits: Tensor, target: Tensor, tables: Tensor | None, seed: Tensor | None, offset: Tensor | None,
-        pixel_weight: Tensor | None, grad_output: Tensor | None = None,
-    ) -> tuple[Tensor | None, Tensor | None, ClassSums | None]:  # fmt: skip
+        pixel_weight: Tensor | None, grad_output: Tensor | None = None, derivatives: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, ClassSums | None, Tensor | None]:  # fmt: skip
         numbers = self.numbers
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
@@ -100,13 +105,16 @@ class Pass:
         partial = None
         if self.reduce:
             partial = numbers.new_empty(self.programs) if self.room is None else tables
+        regions = derivatives
+        if self.region_sums:
+            regions = numbers.new_empty(self.tiling.programs, SUMS, self.classes)
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
             arguments = StrideSources(target, pixel_weight, grad_output, loss_map, prediction, logits, gradient)
             kernels = self.kernels = plan_kernels(arguments, self.inputs, self.tiling, self.room or 0)
         pointers = (
             logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, None, partial, tables, seed,
-            offset,
+            offset, regions,
         )  # fmt: skip
         if kernels.alone is not None:
             kernels.alone(pointers)
@@ -116,16 +124,18 @@ class Pass:
         if partial is not None:
             loss = numbers.new_empty(())
             kernels.total((partial, loss))
-        if kernels.sums is None:
-            return loss, gradient, None
-        return loss, gradient, kernels.sums(target, prediction, loss_map)
+        sums = None if kernels.sums is None else kernels.sums(target, prediction, loss_map)
+        if not self.region_sums or regions is None:
+            return loss, gradient, sums, None
+        each = self.tiling.programs // max(len(target), 1)
+        return loss, gradient, sums, regions.view(len(target), each, SUMS, self.classes).sum(1)
 
     def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...]) -> None:
         """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
         the softmax's ``saved``; and several launches where an interval has more outputs than a program has lanes."""
         logits, target, gradient, *per_pixel, saved, partial = pointers[:9]
         if kernels.loss is not None:
-            saved = self.numbers.new_empty(3, *self.pixels)
+            saved = self.numbers.new_empty(3 if self.inputs.regions is None else 8, *self.pixels)
             kernels.loss((logits, target, None, *per_pixel, saved, partial, *pointers[9:]))
             per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient
@@ -149,16 +159,18 @@ class Tiling(NamedTuple):
     programs: int
 
 
-def tiling(logits: Tensor, target: Tensor, resize: Resize | None, *, noisy: bool, wide: bool) -> Tiling:
+def tiling(logits: Tensor, target: Tensor, resize: Resize | None, *, noisy: bool, wide: bool, whole: bool) -> Tiling:
+    """whole: columns may be held whole, because nothing must be known of all of them first."""
     L, upsample, each = logits.shape[1], None, 0
     if resize is not None:
         upsample = tiles.upsample_tile(
-            L, resize.columns, noisy, wide, not hardware.interpreted(), hardware.has_ptx(logits.device)
-        )
+            L, resize.columns, noisy, wide, not hardware.interpreted(),
+            capped=whole and hardware.has_ptx(logits.device),
+        )  # fmt: skip
         rows, columns = resize
         each = len(logits) * triton.cdiv(L, upsample.CLASSES)
         each *= triton.cdiv(rows.source, upsample.SOURCE_ROWS) * triton.cdiv(columns.source, upsample.INTERVALS - 1)
-        if upsample.CLASSES >= L:
+        if whole and upsample.CLASSES >= L:
             launches = triton.cdiv(columns.outputs_per_interval, upsample.OUTPUTS)
             return Tiling(resize, None, upsample, each, each * launches)
         between = tiles.between_tile(L, resize, 4, not hardware.interpreted())
@@ -208,6 +220,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         "DISTRIBUTION": philox.distribution(inputs.noise.distribution, device) if inputs.noise else None,
         "COMPUTE": tl.float64 if wide else tl.float32,
         "PTX": hardware.has_ptx(device),
+        "REGIONS": inputs.regions and (*inputs.regions.needs, not inputs.rows),
     }
     loss, upsample = None, []
     if resize is not None and cut.upsample is not None and (cut.loss is None or t.gradient is not None):
@@ -224,7 +237,7 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         assert resize is not None
         loss = Launch(
             resized_loss_kernel, cut.programs, device, _resized_layout(t, outputs=True, saved=True), held,
-            compiled_in(resize), room, *fixed, **constants,
+            compiled_in(resize), room, *fixed, **constants, GRADIENT=t.gradient is not None,
             INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.LANES * cut.loss.ROWS, resize), **cut.loss._asdict(),
         )  # fmt: skip
     elif cut.loss is not None:

@@ -293,3 +293,19 @@ def argmax(best):
     """The label, [PIXELS]."""
     _, label = tl.reduce((best.z, best.label), 0, _first_of_largest)
     return label
+
+
+@triton.jit
+def stacked(g, N: tl.constexpr):
+    """The blocks of a tuple and zeros up to N, a power of two: [N * ROWS, LANES]."""
+    made = g
+    for _ in tl.static_range(N - len(g)):
+        made += (tl.zeros_like(g[0]),)
+    for _ in tl.static_range(8):
+        if len(made) > 1:
+            pairs = ()
+            for k in tl.static_range(0, len(made), 2):
+                both = tl.permute(tl.join(made[k], made[k + 1]), (2, 0, 1))
+                pairs += (tl.reshape(both, [2 * made[0].shape[0], made[0].shape[1]]),)
+            made = pairs
+    return made[0]

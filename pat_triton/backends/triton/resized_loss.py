@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from .hardware import reciprocal
 from .numbers import parameters
 from .pixel import (
     AdjustmentTables,
@@ -34,6 +35,7 @@ from .pixel import (
     uniform_scale,
     weight_of,
 )
+from .regions import factor_of, slope
 from .resize import begin, bilinear_coords, lerp, lerp_weight, next_block, read_between, rows_between
 from .views import pixel_at, pixel_or_none
 
@@ -51,11 +53,13 @@ class Column(NamedTuple):
 @triton.jit(do_not_specialize=["room", "first_weights"])
 def resized_loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables, seed, offset,
-    strides, held, resize, room, first_weights, ignored_labels,
+    regions, strides, held, resize, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
-    INDEX: tl.constexpr, PTX: tl.constexpr, CLASSES: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr,
+    INDEX: tl.constexpr, PTX: tl.constexpr, REGIONS: tl.constexpr, GRADIENT: tl.constexpr,
+    CLASSES: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Arguments as of ``loss_kernel``, but that nothing is written to ``gradient``."""
+    """Arguments as of ``loss_kernel``, but that nothing is written to ``gradient``. GRADIENT: of the REGIONS, too, is
+    to be made from what is saved."""
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
     noise = NoiseArguments(seed, offset, tables)
     scale = uniform_scale(tables, held.uniform, L, COMPUTE)
@@ -66,15 +70,16 @@ def resized_loss_kernel(
 
     row = in_order(CLASSES, DISTRIBUTION)
     coords = bilinear_coords(logits + b * strides.logits.image, strides.logits, resize, i, x, row, COMPUTE, INDEX)
-    labels, columns = (), ()
+    start, labels, columns, came = coords, (), (), ()
     for k in tl.static_range(ROWS):
         inside = x < tl.where(y0 + k < end, resize.columns.size, 0)
         labels += (label(pixel_at(target, strides.target, b, y0 + k, x), inside, ignored_labels, L),)
         columns += (empty(CLASSES, LANES, COMPUTE),)
+        came += (empty(CLASSES, LANES, COMPUTE),)
     for first in range(0, L, CLASSES):
         north, south = read_between(coords, first + row, L, COMPUTE)
         coords = next_block(coords, strides.logits.label * CLASSES)
-        updated = ()
+        updated, as_came = (), ()
         for k in tl.static_range(ROWS):
             z = lerp(north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE))
             a = adjust(
@@ -84,16 +89,20 @@ def resized_loss_kernel(
             own, _, ignored = labels[k]  # type: ignore[var-annotated]
             other = is_other(row.to(tl.float32)[:, None], (compared(own, ignored) - first)[None, :])
             updated += (with_block(columns[k], z, a, other, first + row, scale, prediction is not None),)
+            if REGIONS is not None and not REGIONS[2]:
+                as_came += (with_block(came[k], z, z, other, first + row, tl.full([], 1.0, COMPUTE), False),)
         columns = updated
+        if REGIONS is not None and not REGIONS[2]:
+            came = as_came
 
-    loss = tl.zeros([LANES], COMPUTE)
+    loss, softmaxes = tl.zeros([LANES], COMPUTE), ()
     for k in tl.static_range(ROWS):
         y = y0 + k
         inside = x < tl.where(y < end, resize.columns.size, 0)
         own, is_class, ignored = labels[k]  # type: ignore[var-annotated]
-        each = pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x)
+        weight_at = pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x)
         factor = pixel_or_none(grad_output, strides.grad_output, b, y, x)
-        w = weight_of(weights + b * L, own, is_class, each, factor, inside, COMPUTE)
+        w = weight_of(weights + b * L, own, is_class, weight_at, factor, inside, COMPUTE)
         column = named(columns[k])
         label_a = less_margin(of_label(column.label_a, ignored), own, is_class, tables, L)
         top = tl.maximum(column.top, label_a)
@@ -107,6 +116,18 @@ def resized_loss_kernel(
             tl.store(at, terms.rate, mask=inside)
             at += strides.saved.label
             tl.store(at, others, mask=inside)
+        if REGIONS is not None:
+            each = factor_of(weight_at, factor, is_class, COMPUTE)
+            if REGIONS[2]:
+                softmax = softmax_as_it_came(label_a, e, others, each, is_class, own, PTX)
+            else:
+                column = named(came[k])
+                label_z = of_label(column.label_a, ignored)
+                top = tl.maximum(column.top, label_z)
+                e = exponent(top, tl.full([], 1.0, COMPUTE))
+                others = column.others * shrink(column.top, top, e)
+                softmax = softmax_as_it_came(label_z, e, others, each, is_class, own, PTX)
+            softmaxes += (softmax,)
         if prediction is not None:
             at = pixel_at(prediction, strides.prediction, b, y, x)
             tl.store(at, argmax(column.best), mask=inside)
@@ -115,6 +136,92 @@ def resized_loss_kernel(
         loss += term
     if partial is not None:
         tl.store(partial + room + tl.program_id(0), tl.sum(loss, 0))
+    if REGIONS is not None:
+        if GRADIENT:
+            at = saved + b * strides.saved.image + x
+            save_terms(
+                at, regions + b * (3 * L), softmaxes, start, row, resize, strides, i, y0, x, end, L, REGIONS,
+                COMPUTE, ROWS,
+            )  # fmt: skip
+        else:
+            at = regions + tl.program_id(0) * (4 * L)
+            store_resized_sums(
+                at, softmaxes, start, row, resize, strides, i, y0, L, REGIONS, pixel_weight is not None, COMPUTE, ROWS,
+            )  # fmt: skip
+
+
+@triton.jit
+def softmax_as_it_came(label_z, e, others, weight, is_class, y, PTX: tl.constexpr):
+    """What the probabilities of a column need: those of the class c are 2 ** (factor * z - shift) * inverse."""
+    own = tl.exp2(tl.fma(label_z, e.factor, -e.shift))
+    return e.factor, e.shift, reciprocal(own + others, PTX), weight, is_class, y
+
+
+@triton.jit
+def probabilities(softmax, north, south, weight):
+    """Of an output row's column, [CLASSES, LANES]; 0 where a pixel is not labelled."""
+    z = lerp(north, south, weight)
+    power = tl.fma(z, tl.broadcast_to(softmax[0][None, :], z.shape), tl.broadcast_to(-softmax[1][None, :], z.shape))
+    return tl.where(softmax[4][None, :], tl.exp2(power) * softmax[2][None, :], 0.0)
+
+
+@triton.jit
+def store_resized_sums(
+    at, softmaxes, coords, row, resize, strides, i, y0, L: tl.constexpr, REGIONS: tl.constexpr, WEIGHTED: tl.constexpr,
+    COMPUTE: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Down the columns once more, as ``regions.store_sums``: the program's sums, at the pointer ``at``."""
+    for first in range(0, L, row.shape[0]):
+        classes = first + row
+        north, south = read_between(coords, classes, L, COMPUTE)
+        coords = next_block(coords, strides.logits.label * row.shape[0])
+        hits = tl.zeros_like(north)
+        plain, squared, labelled = hits, hits, hits
+        for k in tl.static_range(ROWS):
+            softmax = softmaxes[k]
+            p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE))
+            is_label, weighted = classes[:, None] == softmax[5][None, :], p * softmax[3][None, :]
+            hits += tl.where(is_label, weighted, 0.0)
+            plain += weighted
+            squared += weighted * p
+            if WEIGHTED:
+                labelled += tl.where(is_label, softmax[3][None, :], 0.0)
+        tl.store(at + classes, tl.sum(hits, 1), mask=classes < L)
+        tl.store(at + L + classes, tl.sum(plain, 1) if REGIONS[0] else 0.0, mask=classes < L)
+        tl.store(at + 2 * L + classes, tl.sum(squared, 1) if REGIONS[1] else 0.0, mask=classes < L)
+        tl.store(at + 3 * L + classes, tl.sum(labelled, 1) if WEIGHTED else 0.0, mask=classes < L)
+
+
+@triton.jit
+def save_terms(
+    at, derivatives, softmaxes, coords, row, resize, strides, i, y0, x, end, L: tl.constexpr, REGIONS: tl.constexpr,
+    COMPUTE: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Down the columns once more, for what their gradient needs of the region losses: five rows after
+    the three of the loss. All but the last are of the softmax; the last is the mean of ``regions``."""
+    totals = ()
+    for _ in tl.static_range(ROWS):
+        totals += (tl.zeros([row.shape[0], x.shape[0]], COMPUTE),)
+    for first in range(0, L, row.shape[0]):
+        classes = first + row
+        north, south = read_between(coords, classes, L, COMPUTE)
+        coords = next_block(coords, strides.logits.label * row.shape[0])
+        updated = ()
+        for k in tl.static_range(ROWS):
+            softmax = softmaxes[k]
+            p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE))
+            by_p = slope(derivatives, p, classes, L, REGIONS)
+            hit = tl.load(derivatives + classes, mask=classes < L, other=0.0).to(COMPUTE)
+            by_p += tl.where(classes[:, None] == softmax[5][None, :], hit[:, None], 0.0)
+            updated += (totals[k] + p * by_p,)
+        totals = updated
+    for k in tl.static_range(ROWS):
+        y = y0 + k
+        inside = x < tl.where(y < end, resize.columns.size, 0)
+        place = at + y * resize.columns.size
+        for number in tl.static_range(4):
+            tl.store(place + (3 + number) * strides.saved.label, softmaxes[k][number], mask=inside)
+        tl.store(place + 7 * strides.saved.label, tl.sum(totals[k], 0), mask=inside)
 
 
 @triton.jit

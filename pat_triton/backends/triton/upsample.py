@@ -45,9 +45,11 @@ from .pixel import (
     less_margin,
     loss_and_grad_terms,
     of_label,
+    stacked,
     uniform_scale,
     weight_of,
 )
+from .regions import saved_gradient, saved_terms
 from .resize import begin, lerp, lerp_weight, node
 from .views import load_flat, pixel_at, pixel_or_none
 
@@ -88,9 +90,9 @@ class Softmax(NamedTuple):
 @triton.jit(do_not_specialize=["part", "room", "first_weights"])
 def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables,
-    seed, offset, strides, held, resize, part, room, first_weights, ignored_labels,
+    seed, offset, regions, strides, held, resize, part, room, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
-    COMPUTE: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, ADDED: tl.constexpr,
+    COMPUTE: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, REGIONS: tl.constexpr, ADDED: tl.constexpr,
     CLASSES: tl.constexpr, INTERVALS: tl.constexpr, OUTPUTS: tl.constexpr, SOURCE_ROWS: tl.constexpr,
     ROWS: tl.constexpr,
 ):  # fmt: skip
@@ -134,7 +136,7 @@ def upsample_kernel(
         g_bottom = zeros(N, ROWS, INTERVALS * OUTPUTS, COMPUTE)
         loss, g_top, g_bottom = interval_rows(
             loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
-            ignored_labels, L, CURVE, DISTRIBUTION, PTX, COMPUTE, gradient is not None,
+            regions, ignored_labels, L, CURVE, DISTRIBUTION, PTX, COMPUTE, gradient is not None, REGIONS,
         )  # fmt: skip
         row = end
         if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
@@ -192,8 +194,8 @@ def node_row(
 @triton.jit
 def interval_rows(
     loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
-    ignored_labels, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, PTX: tl.constexpr,
-    COMPUTE: tl.constexpr, GRADIENT: tl.constexpr,
+    regions, ignored_labels, L: tl.constexpr, CURVE: tl.constexpr, DISTRIBUTION: tl.constexpr, PTX: tl.constexpr,
+    COMPUTE: tl.constexpr, GRADIENT: tl.constexpr, REGIONS: tl.constexpr,
 ):  # fmt: skip
     """The output rows from ``row`` to ``end``, between the nodes i and i + 1: (loss, g_top, g_bottom) with theirs
     added."""
@@ -262,14 +264,26 @@ def interval_rows(
             exps = ()
             for k in tl.static_range(N):
                 exps += (exponentials(column[k], e),)
+            if REGIONS is not None:
+                terms = saved_terms(at, strides.saved.label, inside & is_class)
+                hit = tl.load(regions + b * (3 * L) + own, mask=is_class, other=0.0).to(COMPUTE)
         if GRADIENT:
             # Of the label so much that the sum over the classes is 0.
             above, below = (rate * (1 - fy))[None, :], (rate * fy)[None, :]
             g0, g1 = (), ()
             for k in tl.static_range(N):
                 g = tl.where(own_row == k * ROWS, -others[None, :], exps[k])
-                g0 += (tl.fma(g, tl.broadcast_to(above, g.shape), g_top[k]),)
-                g1 += (tl.fma(g, tl.broadcast_to(below, g.shape), g_bottom[k]),)
+                if REGIONS is None:
+                    g0 += (tl.fma(g, tl.broadcast_to(above, g.shape), g_top[k]),)
+                    g1 += (tl.fma(g, tl.broadcast_to(below, g.shape), g_bottom[k]),)
+                else:
+                    z = exps[k] if REGIONS[2] else lerp(top[k], bottom[k], fy)
+                    more = saved_gradient(
+                        z, terms, tl.where(own_row == k * ROWS, hit[None, :], 0.0), regions + b * (3 * L),
+                        first + k * ROWS + row_of, tables, L, REGIONS,
+                    )  # fmt: skip
+                    g0 += (tl.fma(g, tl.broadcast_to(above, g.shape), tl.fma(more, 1 - fy, g_top[k])),)
+                    g1 += (tl.fma(g, tl.broadcast_to(below, g.shape), tl.fma(more, fy, g_bottom[k])),)
             g_top, g_bottom = g0, g1
     return loss, g_top, g_bottom
 
@@ -314,19 +328,3 @@ def nodes(g, fx, INTERVALS: tl.constexpr, OUTPUTS: tl.constexpr):
     west = tl.sum(tl.reshape(g * (1 - fx)[None, :], [CLASSES, INTERVALS, OUTPUTS]), 2)
     following = tl.minimum(tl.arange(0, INTERVALS) + 1, INTERVALS - 1)
     return east + tl.gather(west, tl.broadcast_to(following[None, :], [CLASSES, INTERVALS]), 1)
-
-
-@triton.jit
-def stacked(g, N: tl.constexpr):
-    """The blocks of a tuple and zeros up to N, a power of two: [N * ROWS, LANES]."""
-    made = g
-    for _ in tl.static_range(N - len(g)):
-        made += (tl.zeros_like(g[0]),)
-    for _ in tl.static_range(8):
-        if len(made) > 1:
-            pairs = ()
-            for k in tl.static_range(0, len(made), 2):
-                both = tl.permute(tl.join(made[k], made[k + 1]), (2, 0, 1))
-                pairs += (tl.reshape(both, [2 * made[0].shape[0], made[0].shape[1]]),)
-            made = pairs
-    return made[0]
