@@ -38,6 +38,32 @@ class Loss:
     def draws(self) -> bool:
         return self.name == "BLVLoss"
 
+    @property
+    def has_regions(self) -> bool:
+        return self.name in pat_triton.region_losses.REGIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum(Loss):
+    """A row that is a sum: factors, and rows of which each term is one."""
+
+    terms: tuple[tuple[float, Loss], ...] = ()
+
+    def ours(self, path: tuple[str, torch.device], *, loss_weight: float = 1.0, **options: Any) -> pat_triton.SumLoss:
+        first, *others = (factor * loss.ours(path, **options) for factor, loss in self.terms)
+        return loss_weight * sum(others, start=first)
+
+    def reference(self, *, loss_weight: float = 1.0, **options: Any) -> Any:
+        return reference.SumLoss(*((loss_weight * factor, loss.reference(**options)) for factor, loss in self.terms))
+
+    @property
+    def draws(self) -> bool:
+        return any(loss.draws for _, loss in self.terms)
+
+    @property
+    def has_regions(self) -> bool:
+        return True
+
 
 PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")
 
@@ -45,6 +71,12 @@ PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")
 def _row(name: str, **arguments: Any) -> Any:
     shown = "-".join(f"{k}={v}" if not isinstance(v, list) else k for k, v in arguments.items())
     return pytest.param(Loss(name, arguments), id=f"{name}-{shown}".rstrip("-"))
+
+
+def _sum(*terms: tuple[float, Any]) -> Any:
+    name = "+".join(loss.values[0].name for _, loss in terms)
+    made = Sum(name, {}, tuple((factor, loss.values[0]) for factor, loss in terms))
+    return pytest.param(made, id=name)
 
 
 LOSSES = [
@@ -69,6 +101,16 @@ LOSSES = [
     _row("PATLoss", variant="table1", temperature=2.0),
     _row("PATLoss", variant="release", temperature=3.0),
     _row("PATLoss", weight=WEIGHT, loss_weight=0.4),
+    _row("DiceLoss"),
+    _row("DiceLoss", smooth=0.5, per_image=True, squared=True, weight=WEIGHT),
+    _row("JaccardLoss", classes=[0, 2, 3], skip_absent=True, loss_weight=0.4),
+    _row("TverskyLoss", alpha=0.3, beta=0.7, gamma=0.75, smooth=0.0),
+    _row("TverskyLoss", alpha=0.3, beta=0.9, per_image=True, skip_absent=True),
+    _sum((1.0, _row("PATLoss", temperature=2.0, weight=WEIGHT)), (0.5, _row("DiceLoss"))),  # one softmax
+    _sum(
+        (1.0, _row("LDAMLoss", scale=4.0)), (2.0, _row("TverskyLoss", gamma=1.5)), (0.3, _row("DiceLoss", squared=True))
+    ),
+    _sum((0.5, _row("JaccardLoss", per_image=True)), (1.0, _row("BLVLoss", class_counts=COUNTS))),
 ]
 
 # One row of each, where the parameters make no difference.

@@ -10,6 +10,7 @@ import gc
 import os
 import re
 import shutil
+import types
 import warnings
 
 import torch
@@ -41,8 +42,19 @@ else:
     settings.load_profile("quick")
 
 
+NO_PARAMETERS = types.SimpleNamespace(params={})
+
+
+def _possible(loss=None, reduction=None, gradient=None, **_):
+    return not getattr(loss, "has_regions", False) or (reduction != "none" and gradient != "one_pass")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    # A region loss has no map of its pixels, and no gradient that is made in forward.
+    possible = [_possible(**getattr(item, "callspec", NO_PARAMETERS).params) for item in items]
+    config.hook.pytest_deselected(items=[item for item, ok in zip(items, possible, strict=True) if not ok])
+    items[:] = [item for item, ok in zip(items, possible, strict=True) if ok]
     # What compiles for minutes begins first: at the end one worker would wait for the other.
     items.sort(key=lambda item: item.path.stem != "test_machine_code")
     for item in items:

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from cases import COUNTS, EXACT, LOSSES, PATHS, assert_close, example, tolerance
 
 import pat_triton
-import reference
 from pat_triton import metrics
 
 IGNORED = {
@@ -37,14 +36,13 @@ def test_every_loss_with_ignored_classes(loss, given, path):
     logits, labels = batch(path[1])
     for name, ignored in IGNORED.items():
         target = labels if 255 in told(ignored) else labels.masked_fill(labels == 255, 3)
-        arguments = {**loss.arguments, "ignore_index": ignored}
+        arguments = {"ignore_index": ignored}
         if given and loss.name not in ("CrossEntropyLoss", "FocalLoss", "PATLoss"):
             arguments["class_counts"] = COUNTS
-        ours, truth = (getattr(module, loss.name)(**arguments) for module in (pat_triton, reference))
-        ours.backend = path[0]
+        ours, truth = loss.ours(path, **arguments), loss.reference(**arguments)
         z, oracle = (logits.double().detach().requires_grad_() for _ in range(2))
         torch.manual_seed(7)
-        value = ours.to(path[1])(z, target)
+        value = ours(z, target)
         options = {}
         if loss.draws:
             torch.manual_seed(7)
