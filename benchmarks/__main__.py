@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from . import host, losses, numbers, paper, roofline, suite, training
+from . import numbers, paper, training
+from .codegen import roofline
+from .speed import host, losses, suite
 
 JOBS = (training, paper, losses, suite, host, roofline, numbers)
 

@@ -2,24 +2,13 @@
 
 from collections.abc import Sequence
 
-from .machine import Machine
-from .record import Record
-
-
-def title(record: Record) -> str:
-    """What was measured, on what and when."""
-    load = f", beside {record.load} busy process{'es' * (record.load > 1)}" if record.load else ""
-    return f"{size(record.shape, record.source)}, {record.dtype}, loss + gradient, {place(record)}{load}"
+from .device import Machine
 
 
 def size(shape: Sequence[int], source: Sequence[int]) -> str:
     """Of the logits, and of the labels where it is another. shape (B, L, H, W), source (h, w)."""
     logits = "x".join(map(str, (*shape[:2], *source)))
     return logits if tuple(source) == tuple(shape[2:]) else f"{logits} to {shape[2]}x{shape[3]}"
-
-
-def place(record: Record) -> str:
-    return system(record.machine)
 
 
 def system(m: Machine) -> str:

@@ -9,29 +9,31 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import catalogue, host, kernels, overview, roofline, steps, summary
-from .captions import digits, title
-from .contest import OURS
-from .gpu import tiles
+from . import loss_table
+from .captions import digits
+from .codegen import profiled, roofline
 from .markdown import table
-from .paper import choice, figure5, published, tables
-from .paper.results import read_all
-from .record import Record, Suite, read
-from .training import shown
+from .paper import choice, figure5, published, scores
+from .paper.run_files import read_all
+from .places import RESULTS, ROOT
+from .speed import host, overview, steps, summary
+from .speed.contest import OURS
+from .speed.gpu import tiles
+from .speed.record import Record, Suite, title
+from .storage import read
+from .training import readme_table
 
-ROOT = Path(__file__).parent.parent
 # The folders of the repository whose README files are generated, that of the root besides.
 FOLDERS = ("benchmarks", "pat_triton", "reference", "tests")
-RESULTS = Path(__file__).parent / "results"
 RIVALS = ("eager", "compiled", "released")
 SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
     "cpu-figure5.json": figure5.markdown,
-    "cuda-kernels.json": kernels.markdown,
+    "cuda-kernels.json": profiled.markdown,
     "cuda-steps.json": steps.markdown,
     **dict.fromkeys(("cpu-host.json", "cuda-host.json"), host.markdown),
     "published.json": published.markdown,
-    "scenes.json": shown.markdown,
+    "scenes.json": readme_table.markdown,
     **dict.fromkeys(("cpu-speed.json", "cuda-speed.json"), lambda file: overview.markdown(read(file, Suite))),
 }
 
@@ -61,7 +63,7 @@ def markdown(file: Path) -> str:
     if not file.exists():
         return "Not measured yet.\n"
     if file.is_dir():
-        return tables.markdown(read_all(file))
+        return scores.markdown(read_all(file))
     if file.suffix == ".jsonl":
         return tiles.markdown(file)
     if file.name in SPECIAL:
@@ -80,7 +82,7 @@ KINDS: dict[str, Callable[[Sequence[Path]], str]] = {
     "figures": lambda files: markdown(files[0]),
     "summary": summary.markdown,
     "choice": lambda files: choice.markdown(files[0]),
-    "losses": lambda _: catalogue.markdown(),
+    "losses": lambda _: loss_table.markdown(),
 }
 SECTION = re.compile(rf"(<!-- ({'|'.join(KINDS)})(?: ([^>]+))? -->\n).*?(<!-- end -->)", re.S)
 

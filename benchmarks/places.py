@@ -1,7 +1,10 @@
-"""Where a job may leave its files: asked before the work that they would hold."""
+"""Where the results lie, and where a job may leave its files: asked before the work that they would hold."""
 
 import os
 from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
 
 
 def refuse_unusable(option: str, folder: Path) -> None:

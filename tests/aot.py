@@ -15,10 +15,10 @@ from unittest import mock
 import torch
 import triton
 
-from benchmarks import machine_code
-from benchmarks.bounds import H200
-from benchmarks.configurations import matrix, rows
-from benchmarks.machine_code import compile_call
+from benchmarks.codegen import machine_code
+from benchmarks.codegen.bounds import H200
+from benchmarks.codegen.configurations import matrix, rows
+from benchmarks.codegen.machine_code import compile_call
 from pat_triton import PATLoss
 from pat_triton.adjustment import Noise
 from pat_triton.backends.triton import backend

@@ -19,6 +19,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest
+from quick import QUICK
 
 try:
     from hypothesis import HealthCheck, settings
@@ -41,33 +42,6 @@ else:
     settings.load_profile("quick")
 
 
-# ``pytest -m quick``: something of every promise, in a minute. Whole files, or those tests of a file.
-QUICK = {
-    "test_errors": "",
-    "test_exact": "test_fp64_truth|test_cross_entropy_is_torchs|test_dtypes",
-    "test_resize": "test_every_loss|test_the_noise_is_that_of_the_full_size|test_layouts",
-    "test_gradient": "test_gradcheck.*-torch|test_upstream|test_backward|test_second|test_inputs|test_plans_hold",
-    "test_laws": "slope|ends|test_both_faces_of_a_curve_agree|test_paths_agree_in_fp32|test_parts_combine",
-    "test_numerics": "confident|certain|test_impossible_classes|absent|one_class",
-    "test_evaluation": "test_dense|test_resized|test_ties",
-    "test_pixel_weight": "test_dense",
-    "test_layout": "",
-    "test_noise": "",
-    "test_module": "",
-    "test_heads": "",
-    "test_counts": "",
-    "test_absent": "",
-    "test_numbers": "",
-    "test_imports": "",
-    "test_readme": "test_every|test_the|test_ci|test_five",
-    "test_wheel": "test_the_",
-    "test_paper": "",
-    "test_datasets": "",
-    "test_monai": "",
-    "test_mmseg": "",
-}
-
-
 NO_PARAMETERS = types.SimpleNamespace(params={})
 
 
@@ -76,9 +50,11 @@ def _possible(loss=None, reduction=None, gradient=None, **_):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     # A region loss has no map of its pixels, and no gradient that is made in forward.
-    items[:] = [item for item in items if _possible(**getattr(item, "callspec", NO_PARAMETERS).params)]
+    possible = [_possible(**getattr(item, "callspec", NO_PARAMETERS).params) for item in items]
+    config.hook.pytest_deselected(items=[item for item, ok in zip(items, possible, strict=True) if not ok])
+    items[:] = [item for item, ok in zip(items, possible, strict=True) if ok]
     # What compiles for minutes begins first: at the end one worker would wait for the other.
     items.sort(key=lambda item: item.path.stem != "test_machine_code")
     for item in items:

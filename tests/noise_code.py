@@ -14,8 +14,8 @@ from unittest import mock
 import philox_kernel
 import torch
 
-from benchmarks import configurations, machine_code
-from benchmarks.targets import TARGETS
+from benchmarks.codegen import configurations, machine_code
+from benchmarks.codegen.targets import TARGETS
 from pat_triton.backends.triton import philox
 from pat_triton.backends.triton.launch import Launch
 

@@ -2,15 +2,7 @@
 
 import functools
 
-from pat_triton import (
-    BalancedSoftmaxLoss,
-    BLVLoss,
-    ClassBalancedLoss,
-    CrossEntropyLoss,
-    FocalLoss,
-    LDAMLoss,
-    PATLoss,
-)
+from pat_triton import BalancedSoftmaxLoss, BLVLoss, ClassBalancedLoss, CrossEntropyLoss, FocalLoss, LDAMLoss, PATLoss
 from pat_triton.adjustment import Variation
 from pat_triton.curves import Exponential, Focal
 from pat_triton.weights import EffectiveNumber

@@ -1,4 +1,7 @@
-"""The experiments of the PAT paper: ``paper``."""
+"""Room ``paper``: the tables, figures and experiments of the PAT paper, and the tables of ours beside them: ``paper``.
+
+Uses ``training``, whose runs it repeats, and ``speed``, which measures for Table 2 and Figure 5.
+"""
 
 import argparse
 

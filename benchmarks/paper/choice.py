@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..markdown import table
-from .results import Run, by_loss, read_all, spread
+from .run_files import Run, by_loss, read_all, spread
 
 SITUATIONS = {
     "Pixel accuracy counts most, or classes are about equally frequent.": "CrossEntropyLoss",

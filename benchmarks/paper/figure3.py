@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..record import refuse_taken
-from .figures import draw_weights
+from ..storage import refuse_taken
+from .class_plot import draw_weights
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

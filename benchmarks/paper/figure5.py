@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from pat_triton.backends.torch import workspace
 
-from ..case import example
-from ..contest import LOSSES, OURS, Contestant, everyone
-from ..cost import Cost, Loss, measured
-from ..machine import Machine, add_device, machine, pick_timed
+from ..device import Machine, add_device, pick_timed
 from ..markdown import table
-from ..measure import Step, footprint
-from ..networks import build, check
-from ..record import add_save, read, refuse_taken, write
-from ..run import checked
-from ..shapes import Shape
-from ..table import console
-from ..training.arguments import positive
+from ..options import positive
+from ..speed.case import example
+from ..speed.contest import LOSSES, OURS, Contestant, everyone
+from ..speed.cost import Cost, Loss, measured
+from ..speed.shapes import Shape
+from ..speed.terminal import console
+from ..speed.timing import Step, footprint, machine
+from ..speed.trial import checked
+from ..storage import add_save, read, refuse_taken, write
+from ..training.networks import build, check
 
 NETWORKS = ("segnet", "pyramid")  # logits of the image's size, and of a quarter
 CLASSES = 19

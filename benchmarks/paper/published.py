@@ -7,7 +7,7 @@ from typing import Any
 
 from ..markdown import table
 from . import table1
-from .results import Run, by_loss, read_all, spread
+from .run_files import Run, by_loss, read_all, spread
 
 # Classes of CamVid by the names that Cityscapes has for them, in Table 6's order.
 ALIKE = {

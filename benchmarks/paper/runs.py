@@ -22,14 +22,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from .. import parallel
+from ..options import natural, positive, rate
 from ..places import refuse_unusable
-from ..training import checkpoint, train
-from ..training.arguments import add_arguments, complete, defaults, load_modules, natural, positive, rate
+from ..training import checkpoint, parallel, train
+from ..training.arguments import add_arguments, complete, defaults, load_modules
 from ..training.expression import parse
-from . import figures
-from .results import read, read_all, same
-from .tables import markdown
+from . import class_plot
+from .run_files import read, read_all, same
+from .scores import markdown
 
 # With the paper's parameters, where ours have other defaults.
 LOSSES = (
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     runs = read_all(save)
     text = markdown(runs)
     (save / "table.md").write_text(text)
-    figures.draw_classes(save / "classes.svg", runs)
+    class_plot.draw_classes(save / "classes.svg", runs)
     Console().print(text, soft_wrap=True)
 
 
@@ -172,7 +172,7 @@ def _execute(plans: Sequence[Planned], save: Path, jobs: int) -> None:
                 same(found.arguments, rates[(found.loss,)], file, ("loss", "seed"))
     waiting = [plan for plan in plans if not (save / f"{plan.name}.json").exists()]
     threads = max(1, torch.get_num_threads() // jobs)
-    one = partial(_one, save=save, threads=threads, quiet=jobs > 1)
+    one = partial(train_one, save=save, threads=threads, quiet=jobs > 1)
     for name in track(_each(one, waiting, jobs), "runs", len(waiting), disable=jobs == 1):
         Console().print(f"made {name}")
 
@@ -190,7 +190,8 @@ def _each(function: Callable[[Planned], str], plans: Sequence[Planned], jobs: in
             raise
 
 
-def _one(plan: Planned, save: Path, threads: int, quiet: bool) -> str:
+def train_one(plan: Planned, save: Path, threads: int, quiet: bool) -> str:
+    """Its name, when its file of figures is there."""
     torch.set_num_threads(threads)
     args = argparse.Namespace(**plan.arguments)
     folder = Path(args.out) / save.name / plan.name

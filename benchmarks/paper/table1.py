@@ -7,7 +7,7 @@ from rich.table import Table
 
 from pat_triton import FocalLoss, PATLoss, SegmentationLoss
 
-from ..table import console
+from ..speed.terminal import console
 
 P = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # What the paper prints, and the loss that has these values.

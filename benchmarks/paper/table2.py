@@ -4,14 +4,15 @@ import argparse
 
 from rich.table import Table
 
-from ..captions import place
-from ..case import DTYPES
-from ..contest import OURS
-from ..machine import add_device, machine, pick_timed
-from ..record import Growth, Record, add_save, refuse_taken, write
-from ..run import run as measure
-from ..shapes import SHAPES, resolve
-from ..table import console
+from ..device import add_device, pick_timed
+from ..speed.case import DTYPES
+from ..speed.contest import OURS
+from ..speed.record import Growth, Record, place
+from ..speed.shapes import SHAPES, resolve
+from ..speed.terminal import console
+from ..speed.timing import machine
+from ..speed.trial import run as measure
+from ..storage import add_save, refuse_taken, write
 
 TWICE = ("of 2x pixels", "of 2x classes")
 BUDGET = 0.5  # seconds of timing for each contestant

@@ -1,4 +1,8 @@
-"""Train the same network with one loss after the other, and compare: ``train``."""
+"""Room ``training``: the same network is trained with one loss after the other, and compared: ``train``.
+
+Data sets, drawn scenes and networks are here too.
+Uses ``speed``, for what a loss costs in a step beside its eager formula.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -7,13 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from .. import parallel
-from ..machine import pick
+from ..device import pick
 from ..places import refuse_unusable
-from . import checkpoint, report
+from . import checkpoint, parallel, report
 from .arguments import DEFAULTS, add_arguments, complete, defaults, load_modules
 from .comparison import compare, rehearse
-from .data import chosen, load
+from .datasets import load
+from .datasets.choose import chosen
 from .log import write_losses
 from .outcome import Outcome
 from .picture import draw

@@ -1,18 +1,18 @@
 """What ``train`` can be told, and what it does unless told otherwise."""
 
 import argparse
-import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from .. import networks
-from ..contest import LOSSES
-from ..datasets import VOID
-from ..networks import NETWORKS
-from .data.catalogue import SETS
+from ..options import natural, positive, rate, share
+from ..speed.contest import LOSSES
+from . import networks
+from .datasets import VOID
+from .datasets.catalogue import SETS
 from .expression import parse
 from .loop import AUTOCAST, OPTIMIZERS
+from .networks import NETWORKS
 from .schedule import SCHEDULES
 
 DEFAULTS: dict[str, Any] = {
@@ -120,34 +120,6 @@ def load_modules(names: Sequence[str] | None) -> None:
                 f"--import: got {name!r}, expected a module that Python finds, such as mine for the file mine.py in "
                 f"this folder ({error})"
             ) from error
-
-
-def rate(text: str) -> float:
-    return _number(text, "a number above 0", lambda value: 0 < value < math.inf)
-
-
-def share(text: str) -> float:
-    return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
-
-
-def positive(text: str) -> int:
-    return natural(text, 1)
-
-
-def natural(text: str, least: int = 0) -> int:
-    if not text.isdecimal() or not least <= int(text) < 2**63:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least}")
-    return int(text)
-
-
-def _number(text: str, expected: str, allowed: Any) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not allowed(value):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected {expected}")
-    return value
 
 
 def _shown(value: Any) -> str:

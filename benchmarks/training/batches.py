@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from ..datasets import Split
-from ..datasets.augmentation import Augmentation, Change
-from ..datasets.splits import Sample, stack
-from ..parallel import share
+from .datasets import Split
+from .datasets.augmentation import Augmentation, Change
+from .datasets.splits import Sample, stack
+from .parallel import share
 
 AHEAD = 2  # batches that are being made while one is trained on
 POOL = ThreadPoolExecutor(os.cpu_count(), "samples")  # its threads start with the first sample

@@ -10,19 +10,19 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from ..contest import draws
-from ..cost import Cost, costs, disagreement
-from ..datasets import VOID, Data
-from ..datasets.augmentation import Augmentation
-from ..networks import NETWORKS, build, normalise
-from ..parallel import launched, rank, size
+from ..speed.contest import draws
+from ..speed.cost import Cost, costs, disagreement
 from . import checkpoint
 from .batches import Batches
+from .datasets import VOID, Data
+from .datasets.augmentation import Augmentation
 from .evaluate import Judge, Scores
 from .expression import Expression, parse, rival
 from .log import write_log
 from .loop import Training, fit
+from .networks import NETWORKS, build, normalise
 from .outcome import Outcome
+from .parallel import launched, rank, size
 from .picture import chosen
 
 

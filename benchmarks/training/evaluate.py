@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from pat_triton import SegmentationLoss, Statistics, metrics, predict
 from pat_triton.checks import mark_invalid
 
-from ..datasets import Split
-from ..datasets.splits import stack
-from ..networks import normalise
 from .batches import POOL
+from .datasets import Split
+from .datasets.splits import stack
+from .networks import normalise
 
 
 @dataclass(frozen=True)

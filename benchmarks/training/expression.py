@@ -14,8 +14,8 @@ from pat_triton import adjustment, curves, weights
 from pat_triton.keywords import keywords, refuse
 from pat_triton.losses import CATALOGUE
 
-from ..cost import Loss
-from ..eager import FORMULAS
+from ..speed.cost import Loss
+from ..speed.formulas import FORMULAS
 
 KNOWN = {**CATALOGUE, "SegmentationLoss": pat_triton.SegmentationLoss}
 

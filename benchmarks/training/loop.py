@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..cost import Loss
-from ..networks import normalise
-from ..parallel import average, gather, launched, rank
+from ..speed.cost import Loss
 from .batches import Batches
+from .networks import normalise
+from .parallel import average, gather, launched, rank
 from .schedule import share_of_rate
 
 AUTOCAST = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

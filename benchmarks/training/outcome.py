@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from ..cost import Cost
+from ..speed.cost import Cost
 from .evaluate import Scores
 
 

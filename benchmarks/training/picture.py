@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from ..datasets import VOID, Data
-from ..datasets.splits import stack
+from .datasets import VOID, Data
+from .datasets.splits import stack
 
 # Matplotlib says there that it builds its font cache, on the first run of all.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -15,10 +15,10 @@ from rich.table import Table
 
 import pat_triton
 
-from .. import parallel
-from ..cost import Cost
-from ..datasets import TAIL_SHARE, Data
-from ..machine import version
+from ..device import version
+from ..speed.cost import Cost
+from . import parallel
+from .datasets import TAIL_SHARE, Data
 from .evaluate import Scores
 from .outcome import Outcome
 

@@ -29,9 +29,9 @@ R = TypeVar("R")
 # Of a chunk's time a third to a half is Python's, during which no other thread can be in Python: more threads would
 # stand in line.
 MOST = 8
-# Elements for each: half a millisecond of work. A helper wakes up in a tenth of that, and each time that one of two
-# threads waits for Python costs about as much.
-SHARE = 1 << 19
+# Elements for each: a millisecond and a half of work. A helper wakes up in a tenth of that, and each time that one of
+# two threads waits for Python costs about as much: with half of it two took longer than one.
+SHARE = 1 << 20
 
 
 def in_order(

@@ -12,7 +12,7 @@ from ...adjustment import ROWS
 from ...description import Description
 from ...inputs import Ignored
 from ...numbers import NumberPairs, Pair
-from . import tiles
+from . import hardware, tiles
 from .histogram import histogram_kernel, plain_histogram_kernel
 from .launch import Launch
 from .passes import Layout, Pass, programs
@@ -43,7 +43,7 @@ class Histogram:
         grid, (strides,) = strides_over_pixels(target, rank=target.ndim - 1)
         assert strides is not None
         flat = grid[1:] == (1, 1)
-        tile = tiles.histogram_tile(classes, target.numel(), flat, tiles.warp_size(target.device))
+        tile = tiles.histogram_tile(classes, target.numel(), flat, hardware.warp_size(target.device))
         if tile is None:
             self.launch = Launch(
                 plain_histogram_kernel, programs(target, tiles.HISTOGRAM_PIXELS), target.device, strides, grid,

@@ -1,4 +1,5 @@
-"""Functions of which NVIDIA's GPUs have an instruction of their own; elsewhere, without PTX, they are Triton's."""
+"""What a kernel has to know of the GPU, and functions of which NVIDIA's have an instruction of their own; elsewhere,
+without PTX, they are Triton's."""
 
 import torch
 import triton
@@ -31,3 +32,10 @@ def interpreted() -> bool:
 def has_ptx(device: torch.device) -> bool:
     """Whether kernels are compiled for an NVIDIA GPU, not for AMD's and not interpreted."""
     return device.type == "cuda" and torch.version.hip is None and not interpreted()
+
+
+def warp_size(device: torch.device) -> int:
+    """Lanes of a warp; 32 where there is no GPU (the interpreter)."""
+    if device.type != "cuda":
+        return 32
+    return torch.cuda.get_device_properties(device).warp_size

@@ -40,7 +40,7 @@ class Launch:
     def __call__(self, pointers: Sequence[Tensor | None], *numbers: Any) -> None:
         run = self.run
         if run is None or private.are_watched(HOOKS):
-            self._through_the_front_door(pointers, *numbers)
+            self.compile_and_start(pointers, *numbers)
         elif private.current_device() != self.index:
             with on(self.device):
                 self(pointers, *numbers)
@@ -50,7 +50,8 @@ class Launch:
                 *[None if p is None else p.data_ptr() for p in pointers], *numbers, *self.tail,
             )  # fmt: skip
 
-    def _through_the_front_door(self, pointers: Sequence[Tensor | None], *numbers: Any) -> None:
+    def compile_and_start(self, pointers: Sequence[Tensor | None], *numbers: Any) -> None:
+        """Through Triton's front door, which compiles where it has not yet."""
         if not self.programs:
             return
         with on(self.device):

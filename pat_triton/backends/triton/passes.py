@@ -296,7 +296,7 @@ def loss_tile(logits: Tensor, noisy: bool) -> tiles.Tile:
     """Of the kernels that go over pixels of logits that have the target's size."""
     flat = logits[:1, 0].is_contiguous() and logits.stride(1) != 1
     wide = logits.dtype == torch.float64
-    return tiles.loss_tile(logits.shape[1], noisy, flat, wide, tiles.warp_size(logits.device))
+    return tiles.loss_tile(logits.shape[1], noisy, flat, wide, hardware.warp_size(logits.device))
 
 
 def programs(target: Tensor, pixels: int) -> int:

@@ -103,13 +103,6 @@ def between_tile(L: int, resize: Resize, classes: int, few: bool) -> BetweenTile
     return BetweenTile(classes if few else max(4, min(triton.next_power_of_2(L), 64)), 64, rows, num_warps=2)
 
 
-def warp_size(device: torch.device) -> int:
-    """Lanes of a warp; 32 where there is no GPU (the interpreter)."""
-    if device.type != "cuda":
-        return 32
-    return torch.cuda.get_device_properties(device).warp_size
-
-
 # Up to this many counts a program of the confusion matrix counts for itself first.
 CONFUSION_BINS = 4096
 # Of the sums by class: classes and lanes of a block, and pixels of a program, whose counts fit into 15 bits.

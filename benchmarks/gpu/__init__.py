@@ -1,4 +1,0 @@
-"""The parts of ``benchmarks/gpu.sh``, a module each: ``python -m benchmarks.gpu.PART``.
-
-None is a job of ``python -m benchmarks``, which needs rich and others: a borrowed GPU may lack them.
-"""

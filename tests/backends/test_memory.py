@@ -1,0 +1,105 @@
+"""What is alive at once, by a tracker of tensors: nothing of L channels at the target's size, anywhere."""
+
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from cases import BLV, LDAM, PAT, PATHS, enlarged
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import pat_triton
+from pat_triton.backends.torch import workspace
+from pat_triton.curves import Exponential
+from pat_triton.weights import MaskSize
+
+
+class Tracker(TorchDispatchMode):
+    """The largest storage that an operator returned, in bytes, and the most bytes of them alive at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = self.peak = 0
+        self.storages = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for t in tree_leaves(out):
+            if isinstance(t, torch.Tensor) and t.untyped_storage().data_ptr() not in given:
+                storage = t.untyped_storage()
+                self.storages[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+                self.largest = max(self.largest, storage.nbytes())
+        self.storages = {k: (ref, n) for k, (ref, n) in self.storages.items() if not ref.expired()}
+        self.peak = max(self.peak, sum(n for _, n in self.storages.values()))
+        return out
+
+
+def step(criterion, logits, target, **options):
+    value = criterion(logits, target, **options)
+    (value[0] if options else value).backward()
+
+
+def test_the_tracker_sees_what_eager_torch_makes():
+    logits, target = enlarged((1, 7, 8, 8), (32, 32), torch.float32)
+    logits.requires_grad_()
+    full = 4 * 7 * 32 * 32
+    with Tracker() as seen:
+        big = torch.nn.functional.interpolate(logits, target.shape[1:], mode="bilinear")
+        torch.nn.functional.cross_entropy(big, target, ignore_index=255).backward()
+    assert seen.largest == full
+    assert seen.peak >= 3 * full
+
+
+@pytest.mark.untouched
+@pytest.mark.parametrize("plan", ["one_pass", "recompute"])
+@pytest.mark.parametrize("stats", [False, True], ids=["", "statistics"])
+@pytest.mark.parametrize("loss", [PAT, LDAM, BLV], ids=lambda loss: loss.name)
+def test_the_torch_path(loss, stats, plan):
+    """2 x 19 x 128 x 256 to 512 x 1024: at most 0.35 of the logits at full size, eager has 3 and more."""
+    logits, target = enlarged((2, 19, 128, 256), (512, 1024), torch.float32)
+    logits.requires_grad_()
+    options = {"return_stats": True} if stats else {}
+    with Tracker() as seen:
+        step(loss.ours(PATHS[0].values[0], gradient=plan), logits, target.to(torch.uint8), **options)
+    assert seen.largest < 4 * 19 * 512 * 1024 / 4
+    assert seen.peak < 0.35 * 4 * 2 * 19 * 512 * 1024
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("classes", [19, 40])
+def test_nothing_of_all_classes_on_either_path(classes, path, monkeypatch):
+    """No storage of L x H x W elements, in loss, gradient, statistics, prediction and confusion matrix."""
+    logits, target = enlarged((1, classes, 6, 7), (24, 28), torch.float32)
+    logits, target = logits.to(path[1]).requires_grad_(), target.to(path[1])
+    monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", 8000)
+    with Tracker() as seen:
+        for loss, plan in itertools.product((PAT, LDAM), ("one_pass", "recompute")):
+            step(loss.ours(path, gradient=plan), logits, target, return_stats=True)
+        pat_triton.predict(logits, (24, 28), backend=path[0])
+        pat_triton.confusion_matrix(logits, target, classes, backend=path[0])
+    assert seen.largest < 4 * classes * 24 * 28
+
+
+def test_scratch_memory_outlives_inference_mode_and_is_never_lent_twice():
+    logits, target = enlarged((2, 3, 4, 4), (8, 8), torch.float32)
+    (alone,) = torch.autograd.grad(pat_triton.PATLoss()(logits.requires_grad_(), target), logits)
+    workspace.forget()
+    with torch.inference_mode():
+        pat_triton.PATLoss()(logits, target)
+    assert torch.equal(torch.autograd.grad(pat_triton.PATLoss()(logits, target), logits)[0], alone)
+
+    @dataclasses.dataclass(frozen=True)
+    class Nested(Exponential):
+        """PAT's, which asks for another loss in the middle of its own."""
+
+        name = "nested"
+
+        def __call__(self, u, p, q):
+            pat_triton.CrossEntropyLoss()(-logits.detach(), target)
+            return super().__call__(u, p, q)
+
+    nested = pat_triton.SegmentationLoss(Nested(), weights=MaskSize())
+    assert torch.equal(torch.autograd.grad(nested(logits, target), logits)[0], alone)
