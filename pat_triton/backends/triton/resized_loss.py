@@ -111,7 +111,8 @@ def resized_loss_kernel(
         term, terms = loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE, of_curve, PTX)
         if saved is not None:
             at = saved + b * strides.saved.image + (y * resize.columns.size + x)
-            tl.store(at, top, mask=inside)
+            # Over infinity all exponentials are 0: those of an ignored pixel, whose logits may be anything, as well.
+            tl.store(at, tl.where(ignored, float("inf"), top), mask=inside)
             at += strides.saved.label
             tl.store(at, terms.rate, mask=inside)
             at += strides.saved.label
@@ -121,11 +122,11 @@ def resized_loss_kernel(
             if REGIONS[2]:
                 softmax = softmax_as_it_came(label_a, e, others, each, is_class, own, PTX)
             else:
-                column = named(came[k])
-                label_z = of_label(column.label_a, ignored)
-                top = tl.maximum(column.top, label_z)
+                raw = named(came[k])
+                label_z = of_label(raw.label_a, ignored)
+                top = tl.maximum(raw.top, label_z)
                 e = exponent(top, tl.full([], 1.0, COMPUTE))
-                others = column.others * shrink(column.top, top, e)
+                others = raw.others * shrink(raw.top, top, e)
                 softmax = softmax_as_it_came(label_z, e, others, each, is_class, own, PTX)
             softmaxes += (softmax,)
         if prediction is not None:
@@ -158,11 +159,12 @@ def softmax_as_it_came(label_z, e, others, weight, is_class, y, PTX: tl.constexp
 
 
 @triton.jit
-def probabilities(softmax, north, south, weight):
-    """Of an output row's column, [CLASSES, LANES]; 0 where a pixel is not labelled."""
+def probabilities(softmax, north, south, weight, known):
+    """Of an output row's column, [CLASSES, LANES]; 0 where a pixel is not labelled, and in rows that are no class, for
+    these read 0, which may be far above a column's largest logit."""
     z = lerp(north, south, weight)
     power = tl.fma(z, tl.broadcast_to(softmax[0][None, :], z.shape), tl.broadcast_to(-softmax[1][None, :], z.shape))
-    return tl.where(softmax[4][None, :], tl.exp2(power) * softmax[2][None, :], 0.0)
+    return tl.where(softmax[4][None, :] & known[:, None], tl.exp2(power) * softmax[2][None, :], 0.0)
 
 
 @triton.jit
@@ -179,7 +181,7 @@ def store_resized_sums(
         plain, squared, labelled = hits, hits, hits
         for k in tl.static_range(ROWS):
             softmax = softmaxes[k]
-            p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE))
+            p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE), classes < L)
             is_label, weighted = classes[:, None] == softmax[5][None, :], p * softmax[3][None, :]
             hits += tl.where(is_label, weighted, 0.0)
             plain += weighted
@@ -209,7 +211,7 @@ def save_terms(
         updated = ()
         for k in tl.static_range(ROWS):
             softmax = softmaxes[k]
-            p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE))
+            p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE), classes < L)
             by_p = slope(derivatives, p, classes, L, REGIONS)
             hit = tl.load(derivatives + classes, mask=classes < L, other=0.0).to(COMPUTE)
             by_p += tl.where(classes[:, None] == softmax[5][None, :], hit[:, None], 0.0)

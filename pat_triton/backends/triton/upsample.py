@@ -258,7 +258,8 @@ def interval_rows(
             loss += tl.where(owned, term, 0.0)
         else:
             at = outputs.saved + b * strides.saved.image + (y * columns.size + x)
-            e = exponent(tl.load(at, mask=inside, other=0.0), softmax.scale)
+            # Lanes beyond the outputs have logits too; as of ignored pixels, their exponentials are to be 0.
+            e = exponent(tl.load(at, mask=inside, other=float("inf")), softmax.scale)
             rate = tl.load(at + strides.saved.label, mask=inside, other=0.0)
             others = tl.load(at + 2 * strides.saved.label, mask=inside, other=0.0)
             exps = ()
