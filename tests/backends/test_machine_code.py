@@ -46,19 +46,19 @@ def test_everything_compiles(codes):
     detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
         # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps and
-        # adjustments, each curve in fp32 and fp64, ragged layouts, statistics, factors of each pixel.
-        "loss_kernel": (2 + 1 + 1) * 3 + detailed * (2 + 1) * (3 + 3) + 3 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 2 + 2,
-        # Columns that do not fit the upsample kernel.
-        "resized_loss_kernel": 4 + 1 + 1,
-        "upsample_kernel": 2 + 2 + (1 + 2 * detailed) + 2 + 1 + 3 + (1 + 2) + 2 + 2,
+        # adjustments, each curve in fp32 and fp64, ragged layouts, statistics, factors of each pixel, region losses.
+        "loss_kernel": (2 + 1 + 1) * 3 + detailed * (2 + 1) * (3 + 3) + 3 * (1 + 2 + 2) + 2 * 4 + 2 * 3 + 2 + 2 + 4,
+        # Columns that do not fit the upsample kernel, and those of region losses.
+        "resized_loss_kernel": 4 + 1 + 1 + 4,
+        "upsample_kernel": 2 + 2 + (1 + 2 * detailed) + 2 + 1 + 3 + (1 + 2) + 2 + 2 + 2,
         "predict_kernel": 2,
         "predict_resized_kernel": 2,
         "class_sums_kernel": 4,
         "confusion_kernel": 2,
-        "histogram_kernel": 2,
+        "histogram_kernel": 2 + 4,
         "plain_histogram_kernel": 1,
         # With each loss kernel that sums up, and with the upsample kernels of curves, of resized logits and of sums.
-        "total_kernel": 3 * 2 + 6 + 6 + 9 + 4 + 4,
+        "total_kernel": 3 * 2 + 8 + 6 + 9 + 4 + 4 + 4,
         "rescale_kernel": 2,
     }
     whole = Counter(c["kernel"] for c in codes if "whole" in c)
