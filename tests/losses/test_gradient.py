@@ -27,7 +27,7 @@ from cases import (
 import pat_triton
 
 # The interpreter takes seconds for each: there one loss of each curve; test_exact has them all.
-CURVED = {row.values[0].ours(("torch", CPU)).curve.name: row for row in reversed(EACH)}
+CURVED = {row.values[0].ours(("torch", CPU)).curve.name: row for row in reversed(EACH) if not row.values[0].has_regions}
 CHECKED = [
     pytest.param(*path.values, *loss.values, id=f"{loss.id}-{path.id}")
     for path in PATHS
@@ -186,6 +186,7 @@ def test_a_gradient_accumulates():
     assert_close("gradient", z.grad, 2 * expected(PAT, logits, target)[1], EXACT)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own use of it, in jvp
 def test_transforms_are_refused():
     logits, target = example((2, 7, 3, 4))
     criterion = pat_triton.PATLoss()
