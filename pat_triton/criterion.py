@@ -39,6 +39,8 @@ class Criterion(nn.Module):
     """What is called as a loss: one of them, or a sum of several, see ``SegmentationLoss`` and ``SumLoss``."""
 
     parts: tuple[Parts, Parts]  # in evaluation and in training mode
+    ignore_index: int | tuple[int, ...]
+    reduction: Reduction
 
     @property
     def losses(self) -> "tuple[SegmentationLoss, ...]":

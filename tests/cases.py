@@ -42,6 +42,10 @@ class Loss:
     def has_regions(self) -> bool:
         return self.name in pat_triton.region_losses.REGIONS
 
+    def of_pixels(self, path: tuple[str, torch.device]) -> pat_triton.SegmentationLoss | None:
+        """What gives the map of the loss of each pixel; None where there is none."""
+        return None if self.has_regions else self.ours(path, reduction="none")
+
 
 @dataclasses.dataclass(frozen=True)
 class Sum(Loss):
@@ -63,6 +67,10 @@ class Sum(Loss):
     @property
     def has_regions(self) -> bool:
         return True
+
+    def of_pixels(self, path: tuple[str, torch.device]) -> pat_triton.SegmentationLoss | None:
+        made = [factor * loss.of_pixels(path) for factor, loss in self.terms if not loss.has_regions]
+        return made[0] if made else None
 
 
 PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")

@@ -5,14 +5,10 @@ Loops of torch, Lightning, accelerate and segmentation_models_pytorch call a los
 
 from typing import Any
 
-from ..criterion import SegmentationLoss
+from .. import checks
+from ..criterion import Criterion
 
 
-def loss_of_ours(criterion: Any) -> SegmentationLoss:
-    """The criterion; TypeError for what is no loss of this package."""
-    if isinstance(criterion, SegmentationLoss):
-        return criterion
-    made = isinstance(criterion, type) and issubclass(criterion, SegmentationLoss)
-    hint = f"; write {criterion.__name__}()" if made else ""
-    got = criterion.__name__ if isinstance(criterion, type) else type(criterion).__name__
-    raise TypeError(f"criterion: expected a loss of pat_triton, such as PATLoss(), got {got}{hint}")
+def loss_of_ours(criterion: Any) -> Criterion:
+    """The criterion, a loss or a sum of several; TypeError for what is no loss of this package."""
+    return checks.criterion("criterion", criterion, Criterion)

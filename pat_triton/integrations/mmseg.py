@@ -5,6 +5,8 @@ In a configuration, ``custom_imports = dict(imports=["pat_triton.integrations.mm
 - ``loss_decode=dict(type="FusedPATLoss", temperature=20)``: each loss of ``pat_triton`` with "Fused" before its name.
   A child configuration's ``loss_decode=dict(type="FusedPATLoss")`` inherits the other keywords of its base's loss; see
   ``Loss`` for which are taken;
+- ``loss_decode=dict(type="FusedSumLoss", terms=[dict(type="CrossEntropyLoss"), dict(type="DiceLoss")])``: a sum in one
+  pass over the logits; a list of losses takes a pass for each;
 - ``decode_head=dict(type="FusedSegformerHead", ...)``: each head of mmsegmentation whose loss is that of
   ``BaseDecodeHead``, with "Fused" before its name. It resizes no logits, and has its accuracy from the loss's pass.
 """
@@ -20,14 +22,15 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .. import checks, losses
-from ..criterion import SegmentationLoss
+from .. import checks, losses, region_losses
+from ..criterion import Criterion, SegmentationLoss, SumLoss
 from ..keywords import keywords, refuse
 from ..statistics import Statistics
 from ..weights import Described, LabelCounts
 
 # Their keys among a head's losses.
 LOSSES = {name: f"loss_{kind.entry.short}" for name, kind in losses.CATALOGUE.items()}  # type: ignore[attr-defined]
+REGIONS = {name: f"loss_{kind.short}" for name, kind in region_losses.REGIONS.items()}  # type: ignore[attr-defined]
 UNSAID = 255  # The ignore_index of a head and of a criterion for which nobody said one.
 TINY = torch.finfo(torch.float32).eps  # mmsegmentation adds it to what it divides by.
 
@@ -75,7 +78,8 @@ class Loss(nn.Module):
             label is a class).
             PAT's mean divides by the images, and a pixel by its class's pixels in its image, of which no ignored
             pixel is part: True says what it does, and False is refused. That of its variant "release" divides by all
-            elements: False says what it does, and True is refused.
+            elements: False says what it does, and True is refused. In a region loss ignored pixels count nowhere:
+            True says so, and False is refused.
         use_sigmoid, use_mask: False, as for mmsegmentation's softmax losses; True is refused.
         options: of the loss of ``pat_triton``. An ``ignore_index`` other than 255 counts, whatever the head's is;
             otherwise the head's does.
@@ -87,6 +91,7 @@ class Loss(nn.Module):
 
     kind: type[SegmentationLoss]
     default_name: str
+    criterion: Criterion
 
     def __init__(
         self,
@@ -111,9 +116,9 @@ class Loss(nn.Module):
             if options.get("weight") is not None:
                 raise ValueError("class_weight: got weight too, expected one of the two: they mean the same")
             options["weight"] = get_class_weight(class_weight)
-        self.criterion = self.kind(**options)
+        self.criterion = criterion = self.kind(**options)
         if avg_non_ignore is not None:
-            _average(type(self), self.criterion, avg_non_ignore)
+            _average(type(self), criterion, avg_non_ignore)
 
     def forward(
         self,
@@ -143,12 +148,49 @@ class Loss(nn.Module):
         """pred (B, L, h, w) of any size, which is resized as the head resizes."""
         return self._told(ignore_index, align_corners=align_corners)(pred, target, return_stats=True)
 
-    def _told(self, ignore_index: int | None, **options: Any) -> SegmentationLoss:
+    def _told(self, ignore_index: int | None, **options: Any) -> Any:
         """The criterion with the options of one call, in this module's mode. A head passes its ignore_index at every
         call, so that 255 need not be anybody's choice: a criterion's own goes first."""
         if ignore_index not in (None, UNSAID) and self.criterion.ignore_index == UNSAID:
             options["ignore_index"] = ignore_index
         return self.criterion.but(training=self.training, **options)
+
+
+class Sum(Loss):
+    """A sum of losses in one pass over the logits, see ``pat_triton.SumLoss``.
+
+    Args:
+        terms: a configuration of each, such as ``dict(type="PATLoss", temperature=20)``, with the keywords of ``Loss``.
+        loss_name, use_sigmoid, use_mask: see ``Loss``.
+        options: of all terms, such as ``ignore_index``.
+    """
+
+    default_name = "loss_sum"
+
+    def __init__(
+        self,
+        terms: Sequence[dict[str, Any]],
+        *,
+        loss_name: str | None = None,
+        use_sigmoid: bool = False,
+        use_mask: bool = False,
+        **options: Any,
+    ) -> None:
+        nn.Module.__init__(self)
+        _only_softmax(type(self), use_sigmoid=use_sigmoid, use_mask=use_mask)
+        self.loss_name = _added_up(self.default_name if loss_name is None else loss_name)
+        self.criterion = SumLoss(*(_term(term, options) for term in terms))
+
+
+def _term(configuration: Any, options: dict[str, Any]) -> Criterion:
+    """A loss of its configuration; options that it does not have itself are those of the sum."""
+    known = {*LOSSES, *REGIONS}
+    if not isinstance(configuration, dict) or "type" not in configuration:
+        raise TypeError(f"terms: expected configurations such as dict(type='DiceLoss'), got {configuration!r}")
+    name = checks.known("terms", str(configuration["type"]).removeprefix("Fused"), known)
+    own = {**options, **configuration}
+    del own["type"]
+    return globals()[f"Fused{name}"](**own).criterion  # type: ignore[no-any-return]
 
 
 def _only_softmax(asked: type[Loss], **given: Any) -> None:
@@ -185,6 +227,8 @@ def _average(asked: type[Loss], criterion: SegmentationLoss, avg_non_ignore: boo
     rule = criterion.weights
     assert isinstance(rule, Described)  # so are those of all LOSSES
     only, why = FIXED.get(rule.divisor, (None, ""))
+    if criterion.has_regions:
+        only, why = True, "it is a region loss, where ignored pixels count nowhere"
     if checks.flag("avg_non_ignore", avg_non_ignore) is (not only) and only is not None:
         raise ValueError(
             f"avg_non_ignore: {asked.__name__} got {avg_non_ignore}, expected {only} or nothing: {why}. "
@@ -227,6 +271,9 @@ def _accuracy(stats: Statistics) -> Tensor:
 def _register() -> None:
     for name, key in LOSSES.items():
         _add(f"Fused{name}", (Loss,), kind=losses.CATALOGUE[name], default_name=key, __doc__=Loss.__doc__)
+    for name, key in REGIONS.items():
+        _add(f"Fused{name}", (Loss,), kind=region_losses.REGIONS[name], default_name=key, __doc__=Loss.__doc__)
+    _add("FusedSumLoss", (Sum,), __doc__=Sum.__doc__)
     for head in list(MODELS.module_dict.values()):
         if getattr(head, "loss_by_feat", None) is BaseDecodeHead.loss_by_feat:
             _add(f"Fused{head.__name__}", (FusedResize, head), __doc__=head.__doc__)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import checks, private
-from ..criterion import SegmentationLoss
+from ..criterion import Criterion
 from . import loss_of_ours
 
 
@@ -22,7 +22,7 @@ class MonaiLoss(nn.Module):
             numbers are cut to whole ones, and the largest channel is the class.
     """
 
-    def __init__(self, criterion: SegmentationLoss) -> None:
+    def __init__(self, criterion: Criterion) -> None:
         super().__init__()
         self.criterion = loss_of_ours(criterion)
 

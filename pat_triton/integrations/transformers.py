@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import checks
-from ..criterion import SegmentationLoss
+from ..criterion import Criterion
 from . import loss_of_ours
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -32,7 +32,7 @@ LINES = (
 WRAPPED = ("module", "_orig_mod")  # where torch's own wrappers have their model
 
 
-def set_loss(model: Model, criterion: SegmentationLoss) -> Model:
+def set_loss(model: Model, criterion: Criterion) -> Model:
     """The loss of a ``...ForSemanticSegmentation``: ``model(pixel_values, labels=labels).loss`` is the criterion's
     from now on, also in ``Trainer``. Returns the model; a second call replaces the first.
 
@@ -56,7 +56,7 @@ def set_loss(model: Model, criterion: SegmentationLoss) -> Model:
     return model
 
 
-def compute_loss_func(criterion: SegmentationLoss) -> Callable[..., Tensor]:
+def compute_loss_func(criterion: Criterion) -> Callable[..., Tensor]:
     """For ``Trainer(compute_loss_func=...)``: any model whose outputs have ``logits`` (B, L, h, w).
 
     Without gradient accumulation the value is ``criterion(outputs.logits, labels)``. With it, Trainer expects that
@@ -75,7 +75,7 @@ def compute_loss_func(criterion: SegmentationLoss) -> Callable[..., Tensor]:
     return compute
 
 
-def loss_function(criterion: SegmentationLoss, model: nn.Module | None = None) -> Callable[..., Tensor]:
+def loss_function(criterion: Criterion, model: nn.Module | None = None) -> Callable[..., Tensor]:
     """For ``model.loss_function = loss_function(criterion, model)``, with the arguments of transformers'
     ``ForSemanticSegmentationLoss``. Most models never read their ``loss_function``; ``set_loss`` works for all.
 
@@ -113,7 +113,7 @@ def loss_function(criterion: SegmentationLoss, model: nn.Module | None = None) -
 class Loss:
     """A criterion for calls that each have a mode, a label to ignore and a device of their own."""
 
-    def __init__(self, criterion: SegmentationLoss) -> None:
+    def __init__(self, criterion: Criterion) -> None:
         self.criterion = loss_of_ours(criterion)
         self.moved: dict[torch.device, Any] = {}
 
@@ -142,16 +142,15 @@ class Loss:
         own = self.criterion.ignore_index
         return models if isinstance(own, checks.Default) and own != models else own
 
-    def on(self, device: torch.device) -> SegmentationLoss:
+    def on(self, device: torch.device) -> Criterion:
         """The criterion, or a copy of it with its tables on the device: no framework moves what is outside its model.
         A copy serves until an option is assigned, which makes new ``parts``."""
         if all(table.device == device for table in self.criterion.buffers()):
             return self.criterion
         parts, moved = self.moved.get(device, (None, None))
         if parts is not self.criterion.parts:
-            moved = copy.copy(self.criterion)
-            moved.__dict__["_buffers"] = dict(moved._buffers)  # a shallow copy shares them, and .to writes to them
-            self.moved[device] = self.criterion.parts, moved.to(device)
+            moved = copy.deepcopy(self.criterion).to(device)
+            self.moved[device] = self.criterion.parts, moved
         return moved  # type: ignore[no-any-return]
 
 
@@ -159,7 +158,7 @@ class Hooks:
     """A loss in the place of a model's own. What a call leaves for its end is on the module that the hook was given,
     not here: copies and replicas of a model may share this object, or the hooks that are bound to it."""
 
-    def __init__(self, criterion: SegmentationLoss) -> None:
+    def __init__(self, criterion: Criterion) -> None:
         self.loss = Loss(criterion)
         # They go into files with the model: a process that reads one then numbers its hooks from there on.
         self.handles: list[Any] = []

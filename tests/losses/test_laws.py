@@ -76,7 +76,7 @@ OWN = {"CLASSES": 2, "num_warps": 2, "VECTOR": 2, "OWN": True}
 
 @pytest.mark.parametrize(("pixels", "shape"), [(16, SHAPE), (64, (2, 7, 12, 16))], ids=["ragged", "even"])
 @pytest.mark.parametrize("gradient", PLANS)
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.values[0].name != "BLVLoss"])
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not loss.values[0].draws])
 def test_the_labels_logit_by_an_address_of_its_own(loss, gradient, pixels, shape, monkeypatch):
     """Its gradient, too: both of logits whose labels are ignored or infinite, besides."""
     logits, target = example(shape)

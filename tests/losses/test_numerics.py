@@ -130,6 +130,9 @@ def test_nan_and_inf_propagate(loss, source, gradient, path):
         logits[node[0], 5, node[1], node[2]] = value
         total, grad = run(loss, path, logits, target, gradient=gradient)
         assert total.isnan()
+        if loss.has_regions:  # the loss of all pixels, and so their gradient
+            assert grad[node[0], :, node[1], node[2]].isnan().all()
+            continue
         assert grad[:, :, node[1], node[2]].isnan().all(1).tolist() == [True, False]
         assert grad[1].isfinite().all()
         if gradient == "recompute":  # what a map and statistics are, whatever the plan
@@ -165,8 +168,11 @@ def test_impossible_classes_and_labels(loss, source, gradient, path):
 
     target[0, 1, 2] = 5
     value, grad = run(loss, path, logits, target, gradient=gradient)
-    assert value == torch.inf
     assert grad.isfinite().all()
+    if loss.of_pixels(path) is None:  # of areas: a pixel that is missed for sure
+        assert value.isfinite() and (grad[:, 5] == 0).all()
+        return
+    assert value == torch.inf
     assert (grad[0, 5] < 0).any() and (grad[1, 5] == 0).all()
 
 
@@ -192,7 +198,9 @@ def test_logits_of_every_size(loss, source, dtype, size, path):
     truth, slope = expected(loss, logits.double(), target, on=path[1])
     value, grad = run(loss, path, logits, target)
     assert_close("loss", value, truth, 1e-5)
-    if loss.arguments.get("gamma") != 0.5:  # the reference's is 0 * inf where q is 0
+    if slope.abs().max() < torch.finfo(dtype).tiny:  # of areas that are quite sure
+        assert grad.abs().max() < torch.finfo(dtype).tiny
+    elif loss.arguments.get("gamma") != 0.5:  # the reference's is 0 * inf where q is 0
         assert_close("gradient", grad, slope, SAME_DTYPE[dtype])
     assert grad.isfinite().all()
 
