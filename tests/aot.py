@@ -23,7 +23,7 @@ from pat_triton import PATLoss
 from pat_triton.adjustment import Noise
 from pat_triton.backends.triton import backend
 from pat_triton.curves import CURVES, Exponential
-from pat_triton.inputs import LossInputs
+from pat_triton.inputs import LossInputs, RegionInputs
 
 SIZE = (512, 1024)
 SOURCE = (128, 256)
@@ -171,6 +171,7 @@ def main(target):
     resized(target, labels)
     evaluation(target, labels)
     weighted(target, labels)
+    regions(target, labels)
     if target == H200.target:
         whole_calls(target)
 
@@ -222,6 +223,20 @@ def weighted(target, labels):
             p = inputs(Exponential(), "none", L)._replace(pixel_weight=factors)
             what = {"L": L, "plan": f"weighted {'x'.join(map(str, size))}"}
             emit(target, lambda z=logits, p=p: backend.run(z, labels, p, gradient=True), **what)
+
+
+def regions(target, labels):
+    """The sums of region losses, and the gradient that follows from them."""
+    for L, adjustment in ((19, "none"), (150, "margin")):
+        for size in (SIZE, SOURCE):
+            logits = torch.empty(2, L, *size, dtype=torch.bfloat16, device="meta")
+            p = inputs(Exponential(), adjustment, L)
+            made = p._replace(regions=RegionInputs((True, False)))
+            used = p._replace(regions=RegionInputs((True, False), torch.empty(2, 3, L, device="meta")))
+            what = {"L": L, "adjustment": adjustment, "plan": f"regions {'x'.join(map(str, size))}"}
+            emit_spills(target, lambda z=logits, p=made: backend.run(z, labels, p), **what)
+            factor = torch.empty((), device="meta")
+            emit_spills(target, lambda z=logits, p=used, f=factor: backend.run(z, labels, p, grad_output=f), **what)
 
 
 def whole_calls(target):

@@ -46,25 +46,27 @@ def test_everything_compiles(codes):
     detailed = any(c["target"] == "sm_90" for c in codes)
     assert made == {
         # The roofline's: three plans of each L and dtype, on sm_90 adjustments and layouts. Then loss maps and
-        # adjustments, each curve in fp32 and fp64, ragged layouts, statistics, factors of each pixel.
-        "loss_kernel": (2 + 1 + 1) * 3 + detailed * (2 + 1) * (3 + 3) + 3 * (1 + 2 + 2) + 2 * 3 + 2 * 3 + 2 + 2,
-        # Columns that do not fit the upsample kernel.
-        "resized_loss_kernel": 4 + 1 + 1,
-        "upsample_kernel": 2 + 2 + (1 + 2 * detailed) + 2 + 1 + 3 + (1 + 2) + 2 + 2,
+        # adjustments, each curve in fp32 and fp64, ragged layouts, statistics, factors of each pixel, region losses.
+        "loss_kernel": (2 + 1 + 1) * 3 + detailed * (2 + 1) * (3 + 3) + 3 * (1 + 2 + 2) + 2 * 4 + 2 * 3 + 2 + 2 + 4,
+        # Columns that do not fit the upsample kernel, and those of region losses.
+        "resized_loss_kernel": 4 + 1 + 1 + 4,
+        "upsample_kernel": 2 + 2 + (1 + 2 * detailed) + 2 + 1 + 3 + (1 + 2) + 2 + 2 + 2,
         "predict_kernel": 2,
         "predict_resized_kernel": 2,
         "class_sums_kernel": 4,
         "confusion_kernel": 2,
-        "histogram_kernel": 2,
+        "histogram_kernel": 2 + 4,
         "plain_histogram_kernel": 1,
         # With each loss kernel that sums up, and with the upsample kernels of curves, of resized logits and of sums.
-        "total_kernel": 3 * 2 + 6 + 6 + 9 + 4 + 4,
+        "total_kernel": 3 * 2 + 8 + 6 + 9 + 4 + 4 + 4,
         "rescale_kernel": 2,
     }
     whole = Counter(c["kernel"] for c in codes if "whole" in c)
-    # Eight losses, resized logits, two heads with one histogram and one set of tables, given mask sizes.
-    heads = {"loss_kernel": 10, "upsample_kernel": 2, "total_kernel": 12, "rescale_kernel": 12}
-    assert whole == (heads | {"plain_histogram_kernel": 11, "tables_kernel": 11} if detailed else {})
+    # Each loss, resized logits, two heads with one histogram and one set of tables, given mask sizes. A region loss has
+    # a pass each way, and nothing to rescale.
+    once = {"plain_histogram_kernel": 11 + 6, "tables_kernel": 11 + 6, "region_loss_kernel": 7}
+    heads = {"loss_kernel": 10 + 12, "upsample_kernel": 2, "total_kernel": 12 + 6, "rescale_kernel": 12}
+    assert whole == (once | heads if detailed else {})
 
 
 def test_arguments_that_do_not_fit_are_reported():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from cases import EACH, GPU, PAT, PATHS, PLANS, Loss, assert_close, enlarged, example, expected, run
-from test_memory import Tracker
+from tracker import Tracker
 
 from pat_triton.backends.triton import backend as kernels
 from pat_triton.backends.triton import tiles

@@ -69,7 +69,7 @@ MONAI = {
 
 
 @pytest.mark.parametrize(("theirs", "kind", "ours"), MONAI.values(), ids=MONAI)
-def test_monai(theirs, kind, ours):
+def test_the_region_losses_of_monai(theirs, kind, ours):
     """Jaccard at twice its ``smooth``."""
     needed("monai")
     from monai.losses import DiceLoss
@@ -82,7 +82,7 @@ def test_monai(theirs, kind, ours):
     assert_close("loss", kind(**{"smooth": smooth, "per_image": True, **ours})(logits, target), truth, 1e-6)
 
 
-def test_smp():
+def test_the_region_losses_of_smp():
     """At half of its ``smooth``; it has an absent class's loss 0, but divides by all classes."""
     needed("segmentation_models_pytorch")
     from segmentation_models_pytorch.losses import DiceLoss

@@ -164,9 +164,8 @@ def tiling(logits: Tensor, target: Tensor, resize: Resize | None, *, noisy: bool
     L, upsample, each = logits.shape[1], None, 0
     if resize is not None:
         upsample = tiles.upsample_tile(
-            L, resize.columns, noisy, wide, not hardware.interpreted(),
-            capped=whole and hardware.has_ptx(logits.device),
-        )  # fmt: skip
+            L, resize.columns, noisy, wide, not hardware.interpreted(), whole and hardware.has_ptx(logits.device)
+        )
         rows, columns = resize
         each = len(logits) * triton.cdiv(L, upsample.CLASSES)
         each *= triton.cdiv(rows.source, upsample.SOURCE_ROWS) * triton.cdiv(columns.source, upsample.INTERVALS - 1)
