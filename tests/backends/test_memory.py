@@ -45,6 +45,17 @@ def test_the_torch_path(loss, stats, plan):
     assert seen.peak < 0.35 * 4 * 2 * 19 * 512 * 1024
 
 
+@pytest.mark.untouched
+@pytest.mark.parametrize(("source", "most"), [((128, 256), 0.4), ((512, 1024), 1.4)], ids=["resized", "dense"])
+@pytest.mark.parametrize("pixels", [pat_triton.PATLoss(), pat_triton.LDAMLoss()], ids=lambda loss: type(loss).__name__)
+def test_a_sum_on_the_torch_path(pixels, source, most):
+    """Of logits at full size; eager code has 8. Where the logits are adjusted a chunk has both softmaxes."""
+    logits, target = enlarged((2, 19, *source), (512, 1024), torch.float32)
+    with Tracker() as seen:
+        step(pixels + 0.5 * pat_triton.DiceLoss(), logits.requires_grad_(), target.to(torch.uint8))
+    assert seen.peak < most * 4 * 2 * 19 * 512 * 1024
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("classes", [19, 40])
 def test_nothing_of_all_classes_on_either_path(classes, path, monkeypatch):
