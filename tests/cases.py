@@ -74,6 +74,7 @@ class Sum(Loss):
 
 
 PAT, LDAM, BLV = Loss("PATLoss"), Loss("LDAMLoss"), Loss("BLVLoss")
+PAT_AND_DICE, LDAM_AND_DICE = (Sum("sum", {}, ((1.0, loss), (0.5, Loss("DiceLoss")))) for loss in (PAT, LDAM))
 
 
 def _row(name: str, **arguments: Any) -> Any:

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from cases import BLV, LDAM, PAT, PATHS, enlarged
+from cases import BLV, LDAM, LDAM_AND_DICE, PAT, PAT_AND_DICE, PATHS, enlarged
 from tracker import Tracker
 
 import pat_triton
@@ -47,12 +47,13 @@ def test_the_torch_path(loss, stats, plan):
 
 @pytest.mark.untouched
 @pytest.mark.parametrize(("source", "most"), [((128, 256), 0.4), ((512, 1024), 1.4)], ids=["resized", "dense"])
-@pytest.mark.parametrize("pixels", [pat_triton.PATLoss(), pat_triton.LDAMLoss()], ids=lambda loss: type(loss).__name__)
-def test_a_sum_on_the_torch_path(pixels, source, most):
-    """Of logits at full size; eager code has 8. Where the logits are adjusted a chunk has both softmaxes."""
+@pytest.mark.parametrize("loss", [PAT_AND_DICE, LDAM_AND_DICE], ids=["PAT", "LDAM"])
+def test_a_region_loss_beside_one_of_pixels(loss, source, most):
+    """By buffers of the logits at full size; also where one adjusts the logits and the other takes them as they came.
+    The formula of PAT and Dice has 8."""
     logits, target = enlarged((2, 19, *source), (512, 1024), torch.float32)
     with Tracker() as seen:
-        step(pixels + 0.5 * pat_triton.DiceLoss(), logits.requires_grad_(), target.to(torch.uint8))
+        step(loss.ours(PATHS[0].values[0]), logits.requires_grad_(), target.to(torch.uint8))
     assert seen.peak < most * 4 * 2 * 19 * 512 * 1024
 
 
