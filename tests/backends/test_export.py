@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from cases import GPU
-from steps import DENSE, RESIZED, batch
+from steps import CLASSES, DENSE, RESIZED, batch
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
 
@@ -73,9 +73,17 @@ def test_export(criterion, tmp_path):
 )
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # torch's own
 @pytest.mark.untouched  # the poison fills memory that a file is loaded to
-def test_ahead_of_time(tmp_path):
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        pat_triton.PATLoss(temperature=7.0),
+        pat_triton.PATLoss() + pat_triton.DiceLoss() + pat_triton.JaccardLoss(weight=[1.0] * CLASSES),
+    ],
+    ids=["one loss", "a sum"],
+)
+def test_ahead_of_time(criterion, tmp_path):
     """Compiled by AOTInductor, in a file."""
-    module = Deployed(pat_triton.PATLoss(temperature=7.0)).eval().to(GPU)
+    module = Deployed(criterion).eval().to(GPU)
     logits, target = (t.detach() for t in batch(RESIZED_LOGITS, GPU))
     program = torch.export.export(module, (logits, target))
     file = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "it.pt2"))

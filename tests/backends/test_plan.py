@@ -3,7 +3,7 @@
 import pytest
 import torch
 from calls import TRITON, step, tensors
-from cases import COUNTS, EACH, EXACT, GPU, NOISY, PATHS, WEIGHT, Loss, assert_close, enlarged, example
+from cases import COUNTS, EACH, EXACT, GPU, NOISY, PATHS, WEIGHT, assert_close, enlarged, example
 from schedules import SCHEDULES
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -54,9 +54,10 @@ def unlooked(monkeypatch):
 @pytest.mark.parametrize("given", [True, False], ids=["given", "batch"])
 @pytest.mark.parametrize("loss", EACH)
 def test_few_launches_and_no_other_operators(loss, given, kind, launches):
-    """Histogram, tables, loss, its sum and the factor that arrives; for a second head loss, sum and factor."""
+    """Histogram, tables, loss, its sum and the factor that arrives; for a second head loss, sum and factor. For region
+    losses at most four more: the sum of their sums, one or two losses of these, and the gradient in backward."""
     logits, target = tensors(kind)
-    criterion = Loss(loss.name, {**loss.arguments, **({"class_counts": COUNTS} if given else {})}).ours(TRITON)
+    criterion = loss.ours(TRITON, **({"class_counts": COUNTS} if given else {}))
     for heads, most in (([logits], 5), ([logits, logits], 8)):
         leaves = [z.clone().requires_grad_() for z in heads]
         for _ in range(2):  # a miss, then a hit
@@ -65,11 +66,12 @@ def test_few_launches_and_no_other_operators(loss, given, kind, launches):
                 z.grad = None
             with Operators() as seen:
                 criterion(leaves[0] if len(heads) == 1 else leaves, target).backward()
-        others = [name for name in seen.names if name not in MEMORY]
+        others = [name for name in seen.names if name not in (*MEMORY, "view")]
         allowed = ["randint"] * loss.draws + (["split"] * loss.draws + ["add"]) * (len(heads) - 1)
+        allowed += ["sum", "expand"] * len(heads) * loss.has_regions
         assert sorted(others) == sorted(allowed)
         assert seen.names.count("new_zeros") <= 1
-        assert len(launches) <= most
+        assert len(launches) + others.count("sum") <= most + 4 * len(heads) * loss.has_regions
 
 
 @pytest.mark.usefixtures("unlooked")
