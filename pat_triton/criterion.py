@@ -372,7 +372,7 @@ class SumLoss(Criterion):
 
     @property
     def losses(self) -> tuple[SegmentationLoss, ...]:
-        return tuple(self.terms)  # type: ignore[arg-type]
+        return tuple(self._modules["terms"]._modules.values())  # type: ignore[union-attr, arg-type]
 
     @property
     def parts(self) -> tuple[Parts, Parts]:  # type: ignore[override]
