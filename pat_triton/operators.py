@@ -118,6 +118,7 @@ def _forward(
     tensors: list[Tensor] | None, text: str,
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
+    region_weights = region_weights or []  # AOTInductor hands on None for an empty list
     parts, factors = said.told(numbers)
     prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
     call = Call(

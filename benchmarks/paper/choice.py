@@ -13,6 +13,7 @@ SITUATIONS = {
     "Rare classes must be found, and in each image every class should count alike.": "PATLoss(temperature=20)",
     "You want fixed class weights, made from class counts.": "ClassBalancedLoss",
     "You want fixed class weights, and hard pixels to count more.": "ClassBalancedFocalLoss(gamma=2)",
+    "You come from MONAI or nnU-Net, whose default is cross-entropy + Dice.": "CrossEntropyLoss() + DiceLoss()",
     "You compare with LDAM: margins for rare classes.": "LDAMLoss(max_margin=0.5, scale=20)",
     "You compare with BLV: noise on the logits of rare classes.": "BLVLoss(sigma=0.5)",
 }

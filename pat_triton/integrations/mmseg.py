@@ -184,10 +184,9 @@ class Sum(Loss):
 
 def _term(configuration: Any, options: dict[str, Any]) -> Criterion:
     """A loss of its configuration; options that it does not have itself are those of the sum."""
-    known = {*LOSSES, *REGIONS}
     if not isinstance(configuration, dict) or "type" not in configuration:
         raise TypeError(f"terms: expected configurations such as dict(type='DiceLoss'), got {configuration!r}")
-    name = checks.known("terms", str(configuration["type"]).removeprefix("Fused"), known)
+    name = checks.known("terms", str(configuration["type"]).removeprefix("Fused"), (*LOSSES, *REGIONS))
     own = {**options, **configuration}
     del own["type"]
     return globals()[f"Fused{name}"](**own).criterion  # type: ignore[no-any-return]

@@ -28,12 +28,23 @@ def test_a_fused_head_is_the_head(head, align_corners):
 
 
 def test_every_loss_is_registered_and_summed(mmseg):
-    for name in mmseg.LOSSES:
+    for name, expected in {**mmseg.LOSSES, **mmseg.REGIONS}.items():
         losses, total, gradient = lost(built("FusedFCNHead", {"type": f"Fused{name}"}))
         (key,) = (key for key in losses if "loss" in key)
-        assert key == mmseg.LOSSES[name]
+        assert key == expected
         assert total == losses[key] > 0
         assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("head", ["FCNHead", "FusedFCNHead"])
+def test_a_sum_in_one_pass(head):
+    """Its value and gradient are those of a list of its terms."""
+    terms = [{"type": "FusedPATLoss", "temperature": 5.0}, {"type": "FusedDiceLoss", "loss_weight": 0.5}]
+    alone = lost(built(head, terms))
+    losses, total, gradient = lost(built(head, {"type": "FusedSumLoss", "terms": terms}))
+    assert list(losses) == ["loss_sum", "acc_seg"]
+    torch.testing.assert_close(total, alone[1])
+    torch.testing.assert_close(gradient, alone[2], rtol=1e-4, atol=1e-6)
 
 
 def test_several_losses_of_both_kinds():

@@ -57,13 +57,39 @@ def test_what_mmsegmentations_own_losses_take(mmseg):
 
     logits, labels = partly_ignored()
     theirs = {"use_sigmoid": False, "use_mask": False, "loss_weight": 0.4, "loss_name": "loss_ce", "reduction": "mean"}
-    for name in mmseg.LOSSES:
+    for name in (*mmseg.LOSSES, *mmseg.REGIONS):
         loss = MODELS.build({"type": f"Fused{name}", "avg_non_ignore": True, "class_weight": WEIGHT, **theirs})
         assert loss.loss_name == "loss_ce"
         torch.manual_seed(0)
         expected = 0.4 * getattr(pat_triton, name)(weight=WEIGHT)(logits, labels)
         torch.manual_seed(0)
         torch.testing.assert_close(loss(logits, labels, ignore_index=255), expected)
+
+
+def test_a_sum_of_losses(mmseg):
+    """Its terms have the keywords of ``Loss``, and it those that belong to a call."""
+    logits, labels = partly_ignored()
+    terms = [{"type": "CrossEntropyLoss", "class_weight": WEIGHT}, {"type": "FusedDiceLoss", "smooth": 1e-5}]
+    loss = mmseg.FusedSumLoss(terms, use_sigmoid=False, loss_name="loss_ce_dice", ignore_index=(0, 255))
+    total = pat_triton.CrossEntropyLoss(WEIGHT, ignore_index=(0, 255)) + pat_triton.DiceLoss(
+        1e-5, ignore_index=(0, 255)
+    )
+    torch.testing.assert_close(loss(logits, labels, ignore_index=255), total(logits, labels))
+    plain = mmseg.FusedSumLoss(terms)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(plain)))
+    assert again(logits, labels, ignore_index=255) == plain(logits, labels, ignore_index=255)
+    for wrong, message in (
+        ([{"type": "MSELoss"}], "terms: got 'MSELoss', known: 'CrossEntropyLoss'"),
+        ([pat_triton.PATLoss()], r"terms: expected configurations such as dict\(type='DiceLoss'\), got PATLoss"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+            mmseg.FusedSumLoss(wrong)
+    with pytest.raises(
+        ValueError, match=r"^avg_non_ignore: FusedDiceLoss got False, expected True or nothing: it is a"
+    ):
+        mmseg.FusedDiceLoss(avg_non_ignore=False)
+    with pytest.raises(ValueError, match=r"^reduction: got 'none', expected 'mean' or 'sum': a region loss"):
+        plain(logits, labels, ignore_index=255, reduction_override="none")
 
 
 @pytest.mark.parametrize("weighted", [False, True])

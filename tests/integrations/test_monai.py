@@ -68,6 +68,25 @@ def test_cross_entropy_is_monais(monai):
     torch.testing.assert_close(monai.MonaiLoss(pat_triton.CrossEntropyLoss())(logits, labels.float()), theirs)
 
 
+def test_cross_entropy_and_dice_are_monais(monai):
+    """Its DiceCELoss, in one pass; a list of logits, and evaluation, as for one loss."""
+    from monai.losses import DiceCELoss
+
+    images, labels = volumes()
+    logits = unet()(images).detach()
+    theirs = DiceCELoss(to_onehot_y=True, softmax=True)
+    ours = monai.MonaiLoss(pat_triton.CrossEntropyLoss() + pat_triton.DiceLoss(smooth=1e-5, per_image=True))
+    found = []
+    for criterion in (ours, theirs):
+        z = logits.clone().requires_grad_()
+        value = criterion(z, labels.float())
+        found.append((value.detach(), *torch.autograd.grad(value, z)))
+    for mine, its in zip(*found, strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-5, atol=1e-9)
+    with torch.no_grad():
+        torch.testing.assert_close(ours([logits, logits], labels, weights=[1.0, 0.5]), 1.5 * found[1][0])
+
+
 @pytest.mark.parametrize("loss", ["CrossEntropyLoss", "BLVLoss", "PATLoss"])
 def test_a_3d_unet_learns(loss, monai):
     images, labels = volumes()

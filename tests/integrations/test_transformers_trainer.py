@@ -51,8 +51,9 @@ def test_trainer_trains_as_with_its_own_loss(integration, tmp_path):
     torch.testing.assert_close(weights(other), weights(model), rtol=1e-3, atol=1e-5)
 
 
-def test_pat_learns(integration, tmp_path):
-    losses, _ = trained(tmp_path, integration.compute_loss_func(pat_triton.PATLoss()))
+@pytest.mark.parametrize("loss", [pat_triton.PATLoss(), pat_triton.PATLoss() + 0.1 * pat_triton.DiceLoss()])
+def test_it_learns(loss, integration, tmp_path):
+    losses, _ = trained(tmp_path, integration.compute_loss_func(loss))
     assert losses[-1] < losses[0]
 
 

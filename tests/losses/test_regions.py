@@ -160,7 +160,7 @@ def test_a_wrong_label_that_is_not_looked_at(monkeypatch):
         assert kind(backend="triton")(logits, target).isnan()
 
 
-def test_nothing_labelled():
+def test_no_labelled_pixel_no_loss():
     logits, target = batch()
     for kind in (pat_triton.DiceLoss, pat_triton.JaccardLoss, pat_triton.TverskyLoss):
         for options in ({}, {"smooth": 0.0}, {"per_image": True, "skip_absent": True}):
