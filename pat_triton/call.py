@@ -24,7 +24,7 @@ from .settings import Parts, Settings
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from .criterion import Criterion
+    from .base import Criterion
 
 plans = Cache(128)
 

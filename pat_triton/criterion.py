@@ -5,26 +5,23 @@ import json
 from collections.abc import Sequence
 from functools import cache, partial
 from inspect import signature
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.compiler import is_compiling
 
 from . import checks, private
 from .adjustment import Adjustment
 from .backends.choose import KERNEL_DEVICES
-from .call import call, traced_call
+from .base import Criterion
+from .call import traced_call
 from .curves import CrossEntropy, Curve
 from .keywords import KnownKeywords
 from .options import BUFFERS, CHECKS, IGNORE_INDEX, Backend, Gradient, Numbers, ProcessGroup, Reduction, Sharding
-from .plan import Call
 from .regions import Region
-from .settings import Parts, sort
-from .statistics import Statistics
+from .settings import sort
 from .weights import Pixel, Rule
-
-DERIVED = ("parts", "said", "region_text", "numbers", "others", "joined")
 
 
 @cache
@@ -33,91 +30,6 @@ def _fixed(loss: Any) -> frozenset[str]:
     if loss.__module__ != f"{__package__}.losses":
         return frozenset()
     return frozenset(signature(loss.__init__).parameters) - {"self", "options"}
-
-
-class Criterion(nn.Module):
-    """What is called as a loss: one of them, or a sum of several, see ``SegmentationLoss`` and ``SumLoss``."""
-
-    parts: tuple[Parts, Parts]  # in evaluation and in training mode
-    ignore_index: int | tuple[int, ...]
-    reduction: Reduction
-
-    @property
-    def losses(self) -> "tuple[SegmentationLoss, ...]":
-        """One that has a term of each pixel, if there is one, then region losses: all are made in one pass."""
-        raise NotImplementedError
-
-    @property
-    def tables(self) -> tuple[Tensor | None, Tensor | None, list[Tensor | None]]:
-        """The class counts and class weights of the first loss, and those of the region losses."""
-        losses = self.losses
-        first, regions = losses[0], [loss.weight for loss in losses if loss.has_regions]
-        return first.class_counts, None if first.has_regions else first.weight, regions
-
-    def but(self, **options: Any) -> Any:
-        """This criterion in another mode (``training``) or with another ``ignore_index``, ``reduction`` or
-        ``align_corners``, to be called at once. It shares the tables and the numbers of this one, which is not written
-        to: for frameworks that decide so at every call."""
-        raise NotImplementedError
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and files: without what follows from the options."""
-        return {name: value for name, value in self.__dict__.items() if name not in DERIVED}
-
-    def __add__(self, other: "Criterion") -> "SumLoss":
-        return SumLoss(self, other) if isinstance(other, Criterion) else NotImplemented
-
-    def __mul__(self, factor: float) -> "Criterion":
-        """A copy, times a number."""
-        raise NotImplementedError
-
-    def __rmul__(self, factor: float) -> "Criterion":
-        return self * factor
-
-    @overload
-    def forward(
-        self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: Literal[False] = ...,
-        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ..., pixel_weight: Tensor | None = ...,
-    ) -> Tensor: ...  # fmt: skip
-    @overload
-    def forward(
-        self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: Literal[True],
-        *, weights: Sequence[float] | None = ..., mask_sizes: Tensor | None = ..., pixel_weight: Tensor | None = ...,
-    ) -> tuple[Tensor, Statistics]: ...  # fmt: skip
-    def forward(
-        self, logits: Tensor | Sequence[Tensor], target: Tensor, return_stats: bool = False,
-        *, weights: Sequence[float] | None = None, mask_sizes: Tensor | None = None,
-        pixel_weight: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Statistics]:  # fmt: skip
-        """See the class: logits (B, L, *spatial), target (B, *spatial) -> the loss.
-
-        Args:
-            logits: or a list of them, of one batch and each of its own size (deep supervision): the loss is the
-                sum of theirs, and the labels are counted once.
-            return_stats: return (loss, ``Statistics``), made in the same pass without waiting for the device. Of
-                several logits: the loss of all of them, the predictions of the first.
-            weights: a list of a number, of any sign, for each of a list of logits; None is 1 for each.
-            mask_sizes: S of each image and class, integers (B, L), for a target that is a crop or a tile of a
-                larger image; None counts the target. For rules that use them (``PATLoss``). They cannot be less
-                than the target's own: ValueError on a CPU; elsewhere (see ``validate``), or compiled, the loss is nan.
-            pixel_weight: a factor of each pixel's term (boundaries, a sampler's choice), float of the target's shape,
-                any strides; it gets no gradient. What a mean divides by stays the same: a pixel of weight 0 has no
-                loss, but is labelled.
-        """
-        if is_compiling():
-            return traced_call(
-                self, {}, logits, target, return_stats, weights=weights, mask_sizes=mask_sizes,
-                pixel_weight=pixel_weight,
-            )  # fmt: skip
-        heads, factors = checks.heads(logits, weights)
-        class_counts, weight, region_weights = self.tables
-        return call(
-            self.parts[self.training],
-            Call(
-                heads, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight,
-                region_weights=region_weights,
-            ),
-        )  # fmt: skip
 
 
 class SegmentationLoss(KnownKeywords, Criterion):
@@ -325,79 +237,3 @@ class SegmentationLoss(KnownKeywords, Criterion):
         names = ("ignore_index", "reduction", "loss_weight", "align_corners", "backend", "gradient")
         options = (f"{name}={getattr(self, name)!r}" for name in names)
         return ", ".join([*map(repr, parts), *options])
-
-
-class _OfAll:
-    """An option that the terms of a sum have in common: read from the first, assigned to all."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, total: Any, owner: type | None = None) -> Any:
-        return self if total is None else getattr(total.losses[0], self.name)
-
-    def __set__(self, total: Any, value: Any) -> None:
-        for loss in total.losses:
-            setattr(loss, self.name, value)
-
-
-class SumLoss(Criterion):
-    """A sum of losses in one pass over the logits, as ``+`` makes it: ``PATLoss() + 0.5 * DiceLoss()``.
-
-    It is called as each of its terms is, and has their options that belong to a call: ``ignore_index``, ``reduction``,
-    ``align_corners``, ``backend``, ``validate``, ``process_group`` and ``sharding``. They are the same in all of the
-    terms; assigned to the sum they are assigned to each. All other options are those of its ``terms``.
-
-    Args:
-        terms: at most one loss with a term of each pixel, such as ``PATLoss``, and any number of region losses, such
-            as ``DiceLoss``. They are kept, not copied.
-
-    Raises:
-        TypeError, ValueError: for what is no loss, for two losses with a term of each pixel, and for options of a call
-            that differ.
-    """
-
-    terms: nn.ModuleList
-    ignore_index, reduction, align_corners, backend, validate, process_group, sharding = (
-        _OfAll() for _ in checks.SHARED
-    )
-
-    def __init__(self, *terms: Criterion) -> None:
-        super().__init__()
-        losses = [loss for term in terms for loss in checks.criterion("terms", term, Criterion).losses]
-        losses.sort(key=lambda loss: loss.has_regions)
-        checks.addable(losses)
-        self.terms = nn.ModuleList(losses)
-        self.train(losses[0].training)
-
-    @property
-    def losses(self) -> tuple[SegmentationLoss, ...]:
-        return tuple(self.terms)  # type: ignore[arg-type]
-
-    @property
-    def parts(self) -> tuple[Parts, Parts]:  # type: ignore[override]
-        """Made again whenever those of a term are others."""
-        of_terms = [loss.parts for loss in self.losses]
-        seen, made = self.__dict__.get("joined", ((), None))
-        if len(seen) != len(of_terms) or any(a is not b for a, b in zip(seen, of_terms, strict=True)):
-            checks.addable(self.losses)
-            regions = tuple(region for loss in self.losses[1:] for region in loss.regions)
-            made = tuple(parts.plus(regions) for parts in of_terms[0])
-            self.__dict__["joined"] = of_terms, made
-        return made  # type: ignore[return-value]
-
-    def __mul__(self, factor: float) -> "SumLoss":
-        return SumLoss(*(loss * factor for loss in self.losses))
-
-    def but(self, **options: Any) -> Any:
-        if is_compiling():
-            return partial(traced_call, self, options)
-        options.setdefault("training", self.training)
-        losses = [loss.but(**options) for loss in self.losses]
-        if all(a is b for a, b in zip(losses, self.losses, strict=True)):
-            return self
-        seen, made = self.__dict__.get("others", ((), None))
-        if len(seen) != len(losses) or any(a is not b for a, b in zip(seen, losses, strict=True)):
-            made = SumLoss(*losses)
-            self.__dict__["others"] = losses, made
-        return made

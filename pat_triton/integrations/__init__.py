@@ -6,7 +6,7 @@ Loops of torch, Lightning, accelerate and segmentation_models_pytorch call a los
 from typing import Any
 
 from .. import checks
-from ..criterion import Criterion
+from ..base import Criterion
 
 
 def loss_of_ours(criterion: Any) -> Criterion:

@@ -23,9 +23,11 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .. import checks, losses, region_losses
-from ..criterion import Criterion, SegmentationLoss, SumLoss
+from ..base import Criterion
+from ..criterion import SegmentationLoss
 from ..keywords import keywords, refuse
 from ..statistics import Statistics
+from ..sum_loss import SumLoss
 from ..weights import Described, LabelCounts
 
 # Their keys among a head's losses.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import checks, private
-from ..criterion import Criterion
+from ..base import Criterion
 from . import loss_of_ours
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import checks
-from ..criterion import Criterion
+from ..base import Criterion
 from . import loss_of_ours
 
 Model = TypeVar("Model", bound=nn.Module)
