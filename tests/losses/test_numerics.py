@@ -199,7 +199,7 @@ def test_logits_of_every_size(loss, source, dtype, size, path):
     value, grad = run(loss, path, logits, target)
     assert_close("loss", value, truth, 1e-5)
     if slope.abs().max() < 1e-9:  # of areas that are quite sure: by the last digits of the logits
-        assert grad.abs().max() < 1e-9
+        assert grad.abs().max() < 1e-12 + 2 * slope.abs().max()
     elif loss.arguments.get("gamma") != 0.5:  # the reference's is 0 * inf where q is 0
         assert_close("gradient", grad, slope, SAME_DTYPE[dtype])
     assert grad.isfinite().all()

@@ -135,7 +135,7 @@ class Pass:
         the softmax's ``saved``; and several launches where an interval has more outputs than a program has lanes."""
         logits, target, gradient, *per_pixel, saved, partial = pointers[:9]
         if kernels.loss is not None:
-            saved = self.numbers.new_empty(3 if self.inputs.regions is None else 8, *self.pixels)
+            saved = self.numbers.new_empty(3 if self.inputs.regions is None else 9, *self.pixels)
             kernels.loss((logits, target, None, *per_pixel, saved, partial, *pointers[9:]))
             per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient

@@ -7,7 +7,10 @@ T where pixels have weights (it is the histogram where they have none), else zer
 loss of their total, and its derivatives by I, P and Q. With those of the class c, (A, C, D)[c], the gradient of a
 pixel of weight w is
 
-    w * p_c * (A_c * [c = y] + C_c + 2 * p_c * D_c - mean),    mean = sum of the same, times p_c, over c
+    w * p_c * (h_c - mean),    h_c = A_c * [c = y] + C_c + 2 * p_c * D_c,    mean = sum of p_k * h_k over k
+
+At the label it is w * p_y * (h_y * (1 - p_y) - sum of p_k * h_k over the others), where 1 - p_y is the sum of the other
+probabilities: nothing cancels where a pixel is quite sure.
 
 Bytes: the derivatives or the sums of L classes, and nothing of a pixel but what its loss reads anyway.
 """
@@ -24,11 +27,13 @@ SUMS = 4  # rows that a program leaves: I, P, Q and T
 
 
 class Region(NamedTuple):
-    """The softmax of a pixel's column as it came. exps: blocks of exponentials, 0 at the label. own: the label's.
-    inverse: 1 / their sum. weight: of the pixel; 0 where it is not labelled. kept: whether it is. [PIXELS]"""
+    """The softmax of a pixel's column as it came. exps: blocks of exponentials, 0 at the label. own: the label's;
+    others: the sum of the others'. inverse: 1 / the sum of all. weight: of the pixel; 0 where it is not labelled.
+    kept: whether it is. [PIXELS]"""
 
     exps: Any
     own: Any
+    others: Any
     inverse: Any
     weight: Any
     kept: Any
@@ -53,7 +58,8 @@ def region_of(exps, own, weight, kept, PTX: tl.constexpr):
     others = tl.zeros_like(exps[0])
     for i in tl.static_range(len(exps)):
         others += exps[i]
-    return Region(exps, own, reciprocal(own + tl.sum(others, 0), PTX), weight, kept)
+    others = tl.sum(others, 0)
+    return Region(exps, own, others, reciprocal(own + others, PTX), weight, kept)
 
 
 @triton.jit
@@ -127,13 +133,13 @@ def slope(derivatives, p, classes, L: tl.constexpr, REGIONS: tl.constexpr):
 
 
 @triton.jit
-def label_slope(derivatives, r, y, is_class, L: tl.constexpr, REGIONS: tl.constexpr):
-    """By the label's probability, [PIXELS]."""
-    made = tl.load(derivatives + y, mask=is_class, other=0.0).to(r.own.dtype)
+def label_slope(derivatives, p, y, is_class, L: tl.constexpr, REGIONS: tl.constexpr):
+    """By the label's probability p, [PIXELS]."""
+    made = tl.load(derivatives + y, mask=is_class, other=0.0).to(p.dtype)
     if REGIONS[0]:
         made += tl.load(derivatives + L + y, mask=is_class, other=0.0).to(made.dtype)
     if REGIONS[1]:
-        made += 2 * own_probability(r) * tl.load(derivatives + 2 * L + y, mask=is_class, other=0.0).to(made.dtype)
+        made += 2 * p * tl.load(derivatives + 2 * L + y, mask=is_class, other=0.0).to(made.dtype)
     return made
 
 
@@ -154,10 +160,11 @@ def region_terms(derivatives, r, y, is_class, row, L: tl.constexpr, REGIONS: tl.
     for i in tl.static_range(len(r.exps)):
         p = probabilities(r.exps[i], r)
         total += p * slope(derivatives, p, i * CLASSES + row, L, REGIONS)
+    total = tl.sum(total, 0)
     own = own_probability(r)
-    by_label = label_slope(derivatives, r, y, is_class, L, REGIONS)
-    mean = tl.sum(total, 0) + own * by_label
-    return RegionTerms(r, derivatives, mean, r.weight * own * (by_label - mean))
+    by_label = label_slope(derivatives, own, y, is_class, L, REGIONS)
+    missed = tl.where(r.kept, r.others * r.inverse, 0.0)
+    return RegionTerms(r, derivatives, total + own * by_label, r.weight * own * (by_label * missed - total))
 
 
 @triton.jit
@@ -168,13 +175,15 @@ def region_gradient(t, i, classes, L: tl.constexpr, REGIONS: tl.constexpr):
 
 
 class SavedTerms(NamedTuple):
-    """Of a resized column, as ``resized_loss`` has saved it: p = 2 ** (factor * z - shift) * inverse. [PIXELS]"""
+    """Of a resized column, as ``resized_loss`` has saved it: p = 2 ** (factor * z - shift) * inverse. mean, label: as
+    of ``RegionTerms``. [PIXELS]"""
 
     factor: Any
     shift: Any
     inverse: Any
     weight: Any
     mean: Any
+    label: Any
 
 
 @triton.jit
@@ -184,19 +193,20 @@ def saved_terms(at, step, kept):
     return SavedTerms(
         tl.load(at, mask=kept, other=0.0), tl.load(at + step, mask=kept, other=0.0),
         tl.load(at + 2 * step, mask=kept, other=0.0), tl.load(at + 3 * step, mask=kept, other=0.0),
-        tl.load(at + 4 * step, mask=kept, other=0.0),
+        tl.load(at + 4 * step, mask=kept, other=0.0), tl.load(at + 5 * step, mask=kept, other=0.0),
     )  # fmt: skip
 
 
 @triton.jit
-def saved_gradient(z, t, hit, derivatives, classes, tables, L: tl.constexpr, REGIONS: tl.constexpr):
-    """Of a block of classes, the label's too. z: logits, or where they are as they came their exponentials. hit: A at
-    the label. What is added up is multiplied by a scale of each class afterwards, so that this is divided by it."""
+def saved_gradient(z, t, is_label, derivatives, classes, tables, L: tl.constexpr, REGIONS: tl.constexpr):
+    """Of a block of classes, the label's too. z: logits, or where they are as they came their exponentials. What is
+    added up is multiplied by a scale of each class afterwards, so that this is divided by it."""
     if not REGIONS[2]:
         z = tl.exp2(tl.fma(z, tl.broadcast_to(t.factor[None, :], z.shape), tl.broadcast_to(-t.shift[None, :], z.shape)))
     kept = t.inverse != 0
     p = tl.where(kept[None, :], z * t.inverse[None, :], 0.0)
-    g = t.weight[None, :] * p * (slope(derivatives, p, classes, L, REGIONS) + hit - t.mean[None, :])
+    g = t.weight[None, :] * p * (slope(derivatives, p, classes, L, REGIONS) - t.mean[None, :])
+    g = tl.where(is_label, t.label[None, :], g)
     if tables.scale is not None:
         g /= entries(tables, tables.scale, classes, 1.0, L, g.dtype)
     return g

@@ -35,7 +35,7 @@ from .pixel import (
     uniform_scale,
     weight_of,
 )
-from .regions import factor_of, slope
+from .regions import factor_of, label_slope, slope
 from .resize import begin, bilinear_coords, lerp, lerp_weight, next_block, read_between, rows_between
 from .views import pixel_at, pixel_or_none
 
@@ -153,9 +153,12 @@ def resized_loss_kernel(
 
 @triton.jit
 def softmax_as_it_came(label_z, e, others, weight, is_class, y, PTX: tl.constexpr):
-    """What the probabilities of a column need: those of the class c are 2 ** (factor * z - shift) * inverse."""
+    """What the probabilities of a column need: those of the class c are 2 ** (factor * z - shift) * inverse. Last the
+    label's, and that of the others."""
     own = tl.exp2(tl.fma(label_z, e.factor, -e.shift))
-    return e.factor, e.shift, reciprocal(own + others, PTX), weight, is_class, y
+    inverse = reciprocal(own + others, PTX)
+    p_label, missed = tl.where(is_class, own * inverse, 0.0), tl.where(is_class, others * inverse, 0.0)
+    return e.factor, e.shift, inverse, weight, is_class, y, p_label, missed
 
 
 @triton.jit
@@ -199,8 +202,8 @@ def save_terms(
     at, derivatives, softmaxes, coords, row, resize, strides, i, y0, x, end, L: tl.constexpr, REGIONS: tl.constexpr,
     COMPUTE: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Down the columns once more, for what their gradient needs of the region losses: five rows after
-    the three of the loss. All but the last are of the softmax; the last is the mean of ``regions``."""
+    """Down the columns once more, for what their gradient needs of the region losses: six rows after
+    the three of the loss, ``regions.SavedTerms``."""
     totals = ()
     for _ in tl.static_range(ROWS):
         totals += (tl.zeros([row.shape[0], x.shape[0]], COMPUTE),)
@@ -212,10 +215,8 @@ def save_terms(
         for k in tl.static_range(ROWS):
             softmax = softmaxes[k]
             p = probabilities(softmax, north, south, lerp_weight(resize.rows, i, y0 + k, COMPUTE), classes < L)
-            by_p = slope(derivatives, p, classes, L, REGIONS)
-            hit = tl.load(derivatives + classes, mask=classes < L, other=0.0).to(COMPUTE)
-            by_p += tl.where(classes[:, None] == softmax[5][None, :], hit[:, None], 0.0)
-            updated += (totals[k] + p * by_p,)
+            of_class = p * slope(derivatives, p, classes, L, REGIONS)
+            updated += (totals[k] + tl.where(classes[:, None] == softmax[5][None, :], 0.0, of_class),)
         totals = updated
     for k in tl.static_range(ROWS):
         y = y0 + k
@@ -223,7 +224,11 @@ def save_terms(
         place = at + y * resize.columns.size
         for number in tl.static_range(4):
             tl.store(place + (3 + number) * strides.saved.label, softmaxes[k][number], mask=inside)
-        tl.store(place + 7 * strides.saved.label, tl.sum(totals[k], 0), mask=inside)
+        _, _, _, weight, kept, own, p_label, missed = softmaxes[k]
+        total = tl.sum(totals[k], 0)
+        by_label = label_slope(derivatives, p_label, own, kept, L, REGIONS)
+        tl.store(place + 7 * strides.saved.label, total + p_label * by_label, mask=inside)
+        tl.store(place + 8 * strides.saved.label, weight * p_label * (by_label * missed - total), mask=inside)
 
 
 @triton.jit

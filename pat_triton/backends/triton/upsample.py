@@ -267,7 +267,6 @@ def interval_rows(
                 exps += (exponentials(column[k], e),)
             if REGIONS is not None:
                 terms = saved_terms(at, strides.saved.label, inside & is_class)
-                hit = tl.load(regions + b * (3 * L) + own, mask=is_class, other=0.0).to(COMPUTE)
         if GRADIENT:
             # Of the label so much that the sum over the classes is 0.
             above, below = (rate * (1 - fy))[None, :], (rate * fy)[None, :]
@@ -280,8 +279,8 @@ def interval_rows(
                 else:
                     z = exps[k] if REGIONS[2] else lerp(top[k], bottom[k], fy)
                     more = saved_gradient(
-                        z, terms, tl.where(own_row == k * ROWS, hit[None, :], 0.0), regions + b * (3 * L),
-                        first + k * ROWS + row_of, tables, L, REGIONS,
+                        z, terms, own_row == k * ROWS, regions + b * (3 * L), first + k * ROWS + row_of, tables,
+                        L, REGIONS,
                     )  # fmt: skip
                     g0 += (tl.fma(g, tl.broadcast_to(above, g.shape), tl.fma(more, 1 - fy, g_top[k])),)
                     g1 += (tl.fma(g, tl.broadcast_to(below, g.shape), tl.fma(more, fy, g_bottom[k])),)
