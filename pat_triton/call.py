@@ -17,7 +17,7 @@ from .backends.choose import choose, forget_launches
 from .inputs import table_dtype
 from .kinds import Cache, kinds
 from .numbers import FIXED, Numbers
-from .operators import LIBRARY, Evaluation, Traced, fixed, told
+from .operators import LIBRARY, Evaluation, Traced, fixed, read_options
 from .plan import Call, Executed, Plan
 from .prepare import Prepared, label_counts, prepare
 from .settings import Parts, Settings
@@ -180,7 +180,7 @@ def _loss(
     settings, prepared = Settings.of(json.loads(text)).but(other), None
     if tensors:
         settings = settings._replace(numerator=None, rows=tuple(rows), distribution=distribution)
-    parts, each = told(settings, factors, len(heads), numbers if private.has_numbers(heads[0]) else None)
+    parts, each = read_options(settings, factors, len(heads), numbers if private.has_numbers(heads[0]) else None)
     if tensors:
         prepared = Prepared.of(parts, tensors, heads[0].shape[1])
     given = Call(

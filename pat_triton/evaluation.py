@@ -83,7 +83,7 @@ def confusion_matrix(
     chosen = _chosen(logits, align_corners, backend)
     prediction = chosen.predict(logits, target.shape[1:], align_corners)
     counts = chosen.confusion(target, prediction, classes, ignored)
-    if isinstance(chosen, Evaluation) or not checks.looks_at_labels(logits.device):
+    if isinstance(chosen, Evaluation) or not checks.checks_labels(logits.device):
         return checks.mark_invalid(counts[:classes], counts[-1].any())
     checks.counted(counts, target, ignored)
     return counts[:classes]

@@ -48,18 +48,18 @@ class Fixed:
         said = {name: getattr(self, name) for name in ("factors", "graph", "in_forward", "return_stats")}
         return json.dumps({"pat_triton": __version__, "settings": self.settings._asdict(), **said})
 
-    def told(self, numbers: Tensor | None) -> tuple[Parts, Sequence[float]]:
-        """As ``told`` below; what the last numbers said is kept."""
+    def options_of(self, numbers: Tensor | None) -> tuple[Parts, Sequence[float]]:
+        """As ``read_options`` below; what the last numbers said is kept."""
         if numbers is None or numbers.device.type != "cpu":
             return self._untold
         seen, made = self._seen
         if seen is not numbers:  # numbers are replaced, never changed
-            made = told(self.settings, self.factors, len(self.graph), numbers)
+            made = read_options(self.settings, self.factors, len(self.graph), numbers)
             self._seen = numbers, made
         return made
 
 
-def told(
+def read_options(
     settings: Settings, factors: Sequence[float], heads: int, numbers: Tensor | None
 ) -> tuple[Parts, Sequence[float]]:
     """The options, and the factors of the heads, which are the last of the numbers where there are none. Numbers on a
@@ -119,7 +119,7 @@ def _forward(
 ) -> list[Tensor]:  # fmt: skip
     said = fixed(text)
     region_weights = region_weights or []  # AOTInductor hands on None for an empty list
-    parts, factors = said.told(numbers)
+    parts, factors = said.options_of(numbers)
     prepared = Prepared.of(parts, tensors, heads[0].shape[1]) if tensors else None
     call = Call(
         heads, factors, target, said.return_stats, class_counts, weight, mask_sizes, pixel_weight, prepared,
@@ -176,7 +176,7 @@ def _backward(
     kind = kinds((grad_output, *heads, target, pixel_weight, tables))
     passes = None if kind is None or numbers is not None or regions else said.backward_plans.get(kind)
     if passes is None:
-        (parts, _), (images, classes) = said.told(numbers), heads[0].shape[:2]
+        (parts, _), (images, classes) = said.options_of(numbers), heads[0].shape[:2]
         lead = 0 if numbers is not None else lead_rows(parts.parameters, classes)
         prepared = Prepared(tables, said.settings.rows, parts.noise(classes), seeds, offset, None, lead, regions)
         inputs = prepared.inputs(parts, images, len(heads), pixel_weight)
@@ -219,7 +219,7 @@ def _fake_predict(logits: Tensor, size: list[int], *_: Any) -> Tensor:
 
 def _confusion(target: Tensor, prediction: Tensor, classes: int, ignored: list[int], backend: str) -> Tensor:
     counts = choose(backend, target.device).confusion(target, prediction, classes, tuple(ignored))
-    if checks.looks_at_labels(target.device):
+    if checks.checks_labels(target.device):
         checks.counted(counts, target, tuple(ignored))
     return counts
 

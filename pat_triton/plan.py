@@ -80,8 +80,8 @@ class Plan:
         if self.weight_has_channel and call.pixel_weight is not None:
             call = call._replace(pixel_weight=call.pixel_weight.squeeze(1))
         if not self.differentiable:
-            loss, _, told, _ = self.run(parts, call, call.heads)
-            return (loss, told) if call.return_stats else loss
+            loss, _, stats, _ = self.run(parts, call, call.heads)
+            return (loss, stats) if call.return_stats else loss
         loss = differentiable(self, parts, call, *call.heads)
         return (loss[0], Statistics(*loss[1:])) if call.return_stats else loss
 
@@ -108,7 +108,7 @@ class Executed(Plan):
         if in_forward is not None:
             self.in_forward, self.keeps = tuple(in_forward), keeps
         self.backend = choose(settings.backend, first.device)
-        self.looked = checks.looks_at_labels(labels.device, settings.validate)
+        self.labels_checked = checks.checks_labels(labels.device, settings.validate)
         self.ignored = settings.ignored
         self.images, self.classes = first.shape[:2]
         self.dtype = table_dtype(call.heads)
@@ -143,7 +143,9 @@ class Executed(Plan):
             self.backend.planned_pass(logits, labels, own, **options)
             for logits, own, options in zip(call.heads, inputs, self.options, strict=True)
         ]
-        self.counted = call.return_stats or self.looked or description.counts_labels(call.class_counts is not None)
+        self.counted = (
+            call.return_stats or self.labels_checked or description.counts_labels(call.class_counts is not None)
+        )
         self.counted |= bool(settings.regions)
         self.region_losses = [
             self.backend.planned_regions(
@@ -172,7 +174,7 @@ class Executed(Plan):
     def _by_kernels(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
         _, factors, target, return_stats, class_counts, weight, mask_sizes, pixel_weight, _, numbers, _ = call
         histogram: Any = self.histogram(target) if self.counted else None
-        if self.looked:
+        if self.labels_checked:
             checks.counts_of_call(parts.settings, histogram, target, mask_sizes, class_counts)
         tables = self.tables(
             histogram, class_counts, weight, mask_sizes, numbers if parts.by_tensor else None,
@@ -201,8 +203,8 @@ class Executed(Plan):
         prepared = None
         if self.keeps:
             prepared = Prepared(tables, self.rows, self.noise, seeds, None, None, self.lead, regions)
-        told = statistics(sums, histogram, self.looked, self.ignored) if return_stats else None
-        return loss, gradients, told, prepared
+        stats = statistics(sums, histogram, self.labels_checked, self.ignored) if return_stats else None
+        return loss, gradients, stats, prepared
 
     def _by_torch(self, parts: Parts, call: Call, heads: Sequence[Tensor]) -> Outcome:
         prepared = self._prepared(parts, call)
@@ -215,10 +217,10 @@ class Executed(Plan):
             regions = [region_losses(parts, call, number, own.regions) for number, own in enumerate(made)]
             loss = loss + sum(value for value, _ in regions)
             prepared = prepared._replace(regions=tuple([derivatives for _, derivatives in regions]))
-        told = None
+        stats = None
         if call.return_stats:
-            told = statistics([own.sums for own in made], prepared.histogram, self.looked, self.ignored)  # type: ignore[misc, arg-type]
-        return loss, [own.gradient for own in made], told, prepared
+            stats = statistics([own.sums for own in made], prepared.histogram, self.labels_checked, self.ignored)  # type: ignore[misc, arg-type]
+        return loss, [own.gradient for own in made], stats, prepared
 
     def _prepared(self, parts: Parts, call: Call) -> Prepared:
         settings, target = parts.settings, call.target
@@ -229,10 +231,10 @@ class Executed(Plan):
                 self.classes, settings.ignored, counts=call.class_counts, weight=call.weight,
                 mask_sizes=call.mask_sizes,
             )  # fmt: skip
-            if self.looked:
-                labels.look(settings)
+            if self.labels_checked:
+                labels.check_labels(settings)
             prepared = prepare(parts, parts.numbers, labels, call.factors, self.dtype, call.return_stats)
-        elif self.looked:
+        elif self.labels_checked:
             assert prepared.histogram is not None
             checks.counts_of_call(settings, prepared.histogram, target, call.mask_sizes, call.class_counts)
         if self.lead:

@@ -81,7 +81,7 @@ class SharedLabelCounts(LabelCounts):
         extents[rank, 0], extents[rank, 1] = self.shape[0], self.target[:1].numel()
         if rows:  # apart, for a sum of tables that differ in size would end the process
             extents = self._sum(extents)
-            if not torch.compiler.is_compiling() and checks.looks_at_labels(extents.device):
+            if not torch.compiler.is_compiling() and checks.checks_labels(extents.device):
                 checks.same_images(extents[:, 0])
             return extents, self._sum(self.histogram.clone())
         if self._mask_sizes is not None:
@@ -94,9 +94,9 @@ class SharedLabelCounts(LabelCounts):
         dist.all_reduce(numbers, group=self.share.group)
         return numbers
 
-    def look(self, settings: "Settings") -> None:
+    def check_labels(self, settings: "Settings") -> None:
         extents, histogram = self._whole  # before an error here: the others wait for this process's numbers
-        super().look(settings)
+        super().check_labels(settings)
         if bool(histogram[:, -1].any()):
             raise ValueError("target: labels of another process are neither a class nor ignored; its error says which")
         if bool(extents[:, 2].any()):

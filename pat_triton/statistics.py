@@ -13,7 +13,7 @@ class Statistics(NamedTuple):
     """What a call with ``return_stats=True`` also returns, by image and class: (B, L) on the logits' device.
 
     Of several batches: ``Statistics(*map(torch.cat, zip(*batches)))``. ``pat_triton.metrics`` makes IoU,
-    accuracy and Dice of them. An image with wrong labels that were not looked at (see ``validate``) has
+    accuracy and Dice of them. An image with wrong labels that were not checked (see ``validate``) has
     nan and negative counts, and the metrics are nan.
 
     loss: the sum of the loss's terms over the class's pixels, float32 (float64 for float64 logits),
@@ -30,12 +30,12 @@ class Statistics(NamedTuple):
     correct: Tensor
 
 
-def statistics(sums: list[ClassSums], histogram: Tensor, looked: bool, ignored: Ignored) -> Statistics:
-    """Of the sums of one batch's heads; histogram (B, L + 1) of its labels, which were ``looked`` at or not."""
+def statistics(sums: list[ClassSums], histogram: Tensor, labels_checked: bool, ignored: Ignored) -> Statistics:
+    """Of the sums of one batch's heads; histogram (B, L + 1) of its labels, whose labels were checked or not."""
     loss = sum((one.loss for one in sums[1:]), sums[0].loss)
     predicted, kept = sums[0].predicted, counted(ignored, loss.shape[1], loss.device)
     counts = histogram[:, :-1], predicted if kept is None else predicted * kept, sums[0].correct
-    if looked:
+    if labels_checked:
         return Statistics(loss, *counts)
     wrong = histogram[:, -1:] > 0
     return Statistics(loss.masked_fill(wrong, torch.nan), *(checks.mark_invalid(n, wrong) for n in counts))

@@ -118,7 +118,7 @@ class LabelCounts:
         if self._mask_sizes is not None and not self._asked:
             raise checks.mask_sizes_unused(rule)
 
-    def look(self, settings: "Settings") -> None:
+    def check_labels(self, settings: "Settings") -> None:
         """ValueError for labels that are neither a class nor ignored, and for mask sizes less than the target's."""
         checks.counts_of_call(settings, self.histogram, self.target, self._mask_sizes, self._counts)
 

@@ -1,7 +1,7 @@
 """Arguments checked where they enter; every message names the argument, what came, what was expected."""
 
 from .calls import call, counts_of_call, kinds
-from .labels import counted, histogram, looks_at_labels, mark_invalid, wrong_labels
+from .labels import checks_labels, counted, histogram, mark_invalid, wrong_labels
 from .scalars import (
     Default,
     as_written,
@@ -49,6 +49,7 @@ __all__ = [
     "as_written",
     "away_from_0",
     "call",
+    "checks_labels",
     "class_numbers",
     "classes",
     "confusion",
@@ -69,7 +70,6 @@ __all__ = [
     "labels_to_ignore",
     "large_enough",
     "logits",
-    "looks_at_labels",
     "mark_invalid",
     "mask_sizes",
     "mask_sizes_unused",

@@ -11,7 +11,7 @@ from .scalars import as_written, plural
 CHECKED_DEVICES = ("cpu",)
 
 
-def looks_at_labels(device: torch.device, validate: bool = False) -> bool:
+def checks_labels(device: torch.device, validate: bool = False) -> bool:
     """Whether wrong labels are named; else they make the result nan."""
     return device.type in CHECKED_DEVICES or validate or os.environ.get("PAT_TRITON_VALIDATE") == "1"
 

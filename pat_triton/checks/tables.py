@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .labels import looks_at_labels
+from .labels import checks_labels
 from .scalars import short, without_gradient
 from .tensors import LABELS, dtype_name, dtype_names, elsewhere, tensor
 
@@ -59,7 +59,7 @@ def weights(argument: str, values: Any, validate: bool = False) -> Tensor:
     given = vector(argument, values)
     floating = isinstance(values, Tensor) and values.is_floating_point()
     kept = given.to(values.dtype if floating else torch.get_default_dtype(), copy=True)
-    if not looks_at_labels(given.device, validate):
+    if not checks_labels(given.device, validate):
         return kept.masked_fill(~(kept.isfinite() & (kept >= 0)).all() | ~kept.any(), torch.nan)
     v = read(argument, given)
     if not bool(kept.to("cpu").to(torch.float64).isfinite().all()):

@@ -94,9 +94,9 @@ def run(
             as_it_came.softmax()
         share = None
         if differentiate and plain is not None:
-            regions.write(as_it_came, source.room(where, z), factor, None if as_it_came is chunk else chunk)
+            regions.write(as_it_came, source.gradient_of(where, z), factor, None if as_it_came is chunk else chunk)
         elif differentiate:
-            chunk.write(source.room(where, z), factor)
+            chunk.write(source.gradient_of(where, z), factor)
         if differentiate:
             share = source.share(where, z, workspace)
         region_sums = None if of_regions is None else regions.sums(as_it_came)

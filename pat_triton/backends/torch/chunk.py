@@ -153,7 +153,7 @@ class Chunk:
         self.p, self.q = own.mul_(inverse), others * inverse
         value, slope = f.curve(u, self.p, self.q)
         self.term = value * w
-        self.pull = slope * w
+        self.weighted_slope = slope * w
         self.total = self.term.sum()
         # Where an ignored pixel's logits are not finite, 0 * nan must still be 0.
         finite = self.total if f.inputs.regions is None else self.total + inverse.sum()
@@ -161,7 +161,7 @@ class Chunk:
         if not self.clean:
             ignored = self.row == f.classes
             self.total = self.term.masked_fill_(ignored, 0).sum()
-            self.pull.masked_fill_(ignored, 0)
+            self.weighted_slope.masked_fill_(ignored, 0)
         self.flat.scatter_(0, self.at, others.neg_())
         self.rate = inverse.neg_()
 
@@ -177,12 +177,12 @@ class Chunk:
         return out.exp2_()
 
     def write(self, grad: Tensor, factor: Tensor | None) -> None:
-        """e * -pull / total: at the label -others * -pull / total = pull * q."""
+        """e * -weighted_slope / total: at the label -others * -weighted_slope / total = weighted_slope * q."""
         e = self.e
-        pull = self.pull if factor is None else self.pull * factor[self.where].flatten()
+        weighted_slope = self.weighted_slope if factor is None else self.weighted_slope * factor[self.where].flatten()
         if self.formula.scale is not None:
             e.mul_(self.formula.scale)
-        rate = self.rate.mul_(pull)
+        rate = self.rate.mul_(weighted_slope)
         if not self.clean:
             ignored = self.row == self.formula.classes
             e.masked_fill_(ignored, 0)

@@ -49,9 +49,9 @@ def write(chunk: Chunk, grad: Tensor, factor: Tensor | None, pixels: Chunk | Non
     of_hits, of_plain, of_squared = given.unbind(1)  # (images, L) each
     upstream = None if factor is None else factor[chunk.where].flatten()
     w = chunk.pixel_weight if upstream is None else chunk.pixel_weight * upstream
-    pull = torch.zeros_like(w)
+    weighted_slope = torch.zeros_like(w)
     if pixels is None:
-        pull = chunk.pull if upstream is None else chunk.pull * upstream
+        weighted_slope = chunk.weighted_slope if upstream is None else chunk.weighted_slope * upstream
     p = chunk.probabilities()
     flat, h = chunk.like_e("h")
     by_class = (L, chunk.images, -1)
@@ -67,10 +67,10 @@ def write(chunk: Chunk, grad: Tensor, factor: Tensor | None, pixels: Chunk | Non
         slope = torch.mul(p.view(by_class), 2 * of_squared.t()[:, :, None]).add_(slope)
     others = torch.mul(p.view(by_class), slope, out=h.view(by_class)).sum(0).view(-1)
     mean = others + chunk.p * own
-    # h becomes what a probability is multiplied by: w * (slope - mean) - pull, and at the label, with 1 for p, all.
-    aside = (w * mean).add_(pull).neg_().view(chunk.images, -1)
+    # h becomes what a probability is multiplied by, and at the label, with 1 for p, all.
+    aside = (w * mean).add_(weighted_slope).neg_().view(chunk.images, -1)
     torch.addcmul(aside, slope, w.view(chunk.images, -1), out=h.view(by_class))
-    label = w * chunk.p * (own * chunk.q - others) + pull * chunk.q
+    label = w * chunk.p * (own * chunk.q - others) + weighted_slope * chunk.q
     if not chunk.clean:
         label = label.masked_fill(chunk.row == L, 0)
         h.masked_fill_(chunk.row == L, 0)

@@ -24,12 +24,12 @@ class Source(Protocol):
         """The logits of the pixels ``where``: (L, images, *spatial)."""
         ...
 
-    def room(self, where: Where, z: Tensor) -> Tensor:
+    def gradient_of(self, where: Where, z: Tensor) -> Tensor:
         """Where the gradient of z, the chunk that was read, may be put."""
         ...
 
     def share(self, where: Where, z: Tensor, workspace: Workspace) -> Tensor | None:
-        """What is to be added to the gradient, of the chunk whose own is in ``room``; None if it is there."""
+        """What is to be added to the gradient, of a chunk whose gradient is in ``gradient_of``; None if it is there."""
         ...
 
     def add(self, where: Where, share: Tensor) -> None:
@@ -51,7 +51,7 @@ class Dense:
     def read(self, where: Where, workspace: Workspace) -> Tensor:
         return _classes_first(self.logits, where)
 
-    def room(self, where: Where, z: Tensor) -> Tensor:
+    def gradient_of(self, where: Where, z: Tensor) -> Tensor:
         return _classes_first(self.total, where)
 
     def share(self, where: Where, z: Tensor, workspace: Workspace) -> None:
@@ -90,7 +90,7 @@ class Resized:
         nodes = self._nodes(self.logits, where).to(self.compute, memory_format=torch.contiguous_format)
         return rows.read(columns.read(nodes, -1, workspace), -2, workspace)
 
-    def room(self, where: Where, z: Tensor) -> Tensor:
+    def gradient_of(self, where: Where, z: Tensor) -> Tensor:
         return z
 
     def share(self, where: Where, z: Tensor, workspace: Workspace) -> Tensor:

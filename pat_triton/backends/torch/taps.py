@@ -31,14 +31,14 @@ class Taps:
 
         number = torch.arange(start, stop, device=device) * axis.step + axis.first
         interval = number.div(axis.whole, rounding_mode="floor")
-        share = (number - interval * axis.whole).to(dtype) / axis.whole
+        weight = (number - interval * axis.whole).to(dtype) / axis.whole
         # Cells that reach over an end are flat to read, and give all to their one node.
         inner = (interval >= 0) & (interval < last)
         self.low = interval.clamp(0, last) - self.nodes.start
         # The last slope is 0.
         self.slope = torch.where(inner, self.low, self.nodes.stop - self.nodes.start - 1)
-        self.rise = share
-        share = torch.where(inner, share, (interval < 0).to(dtype))
+        self.weight = weight
+        weight = torch.where(inner, weight, (interval < 0).to(dtype))
 
         # The k-th output of every interval, for each k: (outputs, their first and second node's weights).
         span = torch.arange(intervals[0], intervals[1] + 2, device=device)
@@ -48,7 +48,7 @@ class Taps:
         there = output < end
         # Where an interval has no k-th output its last stands in: weight 0 times another interval's nan would be nan.
         output = torch.minimum(output, end - 1).clamp_(min=0)
-        second = share[output]
+        second = weight[output]
         weights = torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)
         self.turns = list(zip(output, *weights, strict=True))
         self.empty = ~there[0] if axis.step > axis.whole else None
@@ -64,7 +64,7 @@ class Taps:
         slope.narrow(dim, rest, 1).zero_()
         slope.masked_fill_(z == -torch.inf, 0)  # -inf stays so towards any neighbour
         low = _pick(workspace, "low", z, self.low, dim)
-        return low.addcmul_(_pick(workspace, "rise", slope, self.slope, dim), _along(self.rise, dim))
+        return low.addcmul_(_pick(workspace, "weight", slope, self.slope, dim), _along(self.weight, dim))
 
     def write(self, g: Tensor, dim: int, workspace: Workspace) -> Tensor:
         """The transpose of ``read``: outputs -> nodes, each the weighted sum of the outputs that see it.

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...private import in_dispatch_mode
 from .threads import alone, can_be_alone
-from .workspace import Workspace, borrowed
+from .workspace import Workspace, lent
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -45,7 +45,7 @@ def in_order(
     plain = like.device.type == "cpu" and type(like) is Tensor and not in_dispatch_mode()
     helpers = min(torch.get_num_threads(), len(parts), MOST, elements // SHARE) - 1 if plain and can_be_alone() else 0
     if helpers < 1:
-        with torch.no_grad(), alone(plain), borrowed(plain) as workspace:
+        with torch.no_grad(), alone(plain), lent(plain) as workspace:
             for part in parts:
                 finish(part, work(part, workspace))
         return
@@ -77,7 +77,7 @@ class _Shift:
 
     def work(self) -> None:
         """One thread's share: chunks until there are none."""
-        with torch.no_grad(), alone(True), borrowed(True) as workspace:
+        with torch.no_grad(), alone(True), lent(True) as workspace:
             try:
                 while not self.over and (number := next(self._numbers)) < len(self.parts):
                     self._put(number, self._work(self.parts[number], workspace))

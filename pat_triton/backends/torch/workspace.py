@@ -46,7 +46,7 @@ _free: list[Workspace] = []
 
 
 @contextlib.contextmanager
-def borrowed(keep: bool) -> Iterator[Workspace]:
+def lent(keep: bool) -> Iterator[Workspace]:
     """A workspace that nobody else has meanwhile: one that was kept and is kept again, or one of its own."""
     try:
         workspace = _free.pop() if keep else Workspace()

@@ -82,8 +82,8 @@ class TableMaker:
         self.shape: tuple[int, ...] = rows + heads * images, classes
         for each in passes:
             if each.numbers.dtype == dtype:
-                each.room = triton.cdiv(math.prod(self.shape), ROOM) * ROOM
-                self.shape = (each.room + each.programs,)
+                each.first_partial = triton.cdiv(math.prod(self.shape), ROOM) * ROOM
+                self.shape = (each.first_partial + each.programs,)
         self.numbers = torch.empty(0, dtype=dtype, device=device)  # what others are made like, fast
         strides = *(1 if t is None else t.stride(0) for t in (class_counts, weight)), *_strides(mask_sizes)
         block = triton.next_power_of_2(classes)

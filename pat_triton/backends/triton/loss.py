@@ -42,18 +42,19 @@ from .regions import factor_of, region_gradient, region_of, region_terms, softma
 from .views import pixels_at, pixels_or_none, read, tile
 
 
-@triton.jit(do_not_specialize=["room", "first_weights"])
+@triton.jit(do_not_specialize=["first_partial", "first_weights"])
 def loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables, seed, offset,
-    regions, strides, held, shape, room, first_weights, ignored_labels,
+    regions, strides, held, shape, first_partial, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
     INDEX: tl.constexpr, EVEN: tl.constexpr, PTX: tl.constexpr, REGIONS: tl.constexpr,
     CLASSES: tl.constexpr, PIXELS: tl.constexpr, VECTOR: tl.constexpr, OWN: tl.constexpr,
 ):  # fmt: skip
     """Pointers, then what the kind of call fixes: ``strides`` of each pointer over ``shape``, which rows of the tables
-    are ``held`` and which is that of the ``first_weights``, and the ``room`` of the partial sums: the first element of
-    theirs. The tables begin with sigma and the curve's PARAMETERS. REGIONS: None, or which sums region losses need,
-    see ``regions``; where those go without a gradient, and with one the derivatives by them."""
+    are ``held`` and which is that of the ``first_weights``; ``first_partial`` is the element of ``partial`` from which
+    on the partial sums go. The tables begin with sigma and the curve's PARAMETERS. REGIONS: None, or which sums region
+    losses need, see ``regions``; where those go without a gradient, and with one the derivatives by them.
+    """
     tl.static_assert(not (OWN and held.variation is not None), "the label's noise is drawn with its column's")
     of_curve = parameters(tables, PARAMETERS, COMPUTE)
     noise = NoiseArguments(seed, offset, tables)
@@ -138,7 +139,7 @@ def loss_kernel(
     if loss_map is not None:
         tl.store(pixels_at(loss_map, strides.loss_map, shape, b, pixel), term, mask=inside)
     if partial is not None:
-        tl.store(partial + room + tl.program_id(0), tl.sum(term, 0))
+        tl.store(partial + first_partial + tl.program_id(0), tl.sum(term, 0))
 
 
 @triton.jit

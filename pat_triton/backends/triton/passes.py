@@ -61,7 +61,8 @@ class Pass:
     ``gradient``: and its gradient is made; ``sums``: and its sums by class. With a ``grad_output``, of the target's
     shape, the gradient alone, times it.
 
-    programs: that leave a partial sum each, in memory of their own, or from element ``room`` on of the inputs' tables.
+    programs: that leave a partial sum each, in memory of their own, or in the inputs' tables from element
+    ``first_partial`` on.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Pass:
             whole=inputs.regions is None,
         )  # fmt: skip
         self.programs = self.tiling.programs if self.reduce else 0
-        self.room: int | None = None
+        self.first_partial: int | None = None
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
         self.classes, self.region_sums = L, inputs.regions is not None and not self.differentiate
         self.kernels: Kernels | None = None
@@ -104,14 +105,14 @@ class Pass:
             grad_output = grad_output.expand(self.pixels)
         partial = None
         if self.reduce:
-            partial = numbers.new_empty(self.programs) if self.room is None else tables
+            partial = numbers.new_empty(self.programs) if self.first_partial is None else tables
         regions = derivatives
         if self.region_sums:
             regions = numbers.new_empty(self.tiling.programs, SUMS, self.classes)
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
             arguments = StrideSources(target, pixel_weight, grad_output, loss_map, prediction, logits, gradient)
-            kernels = self.kernels = plan_kernels(arguments, self.inputs, self.tiling, self.room or 0)
+            kernels = self.kernels = plan_kernels(arguments, self.inputs, self.tiling, self.first_partial or 0)
         pointers = (
             logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, None, partial, tables, seed,
             offset, regions,
@@ -205,8 +206,8 @@ class Kernels(NamedTuple):
     total: Launch
 
 
-def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -> Kernels:
-    """room: the element of the partial sums' memory from which on they are left there."""
+def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, first_partial: int) -> Kernels:
+    """first_partial: the element of the partial sums' memory from which on they are left there."""
     device, resize, wide = t.logits.device, cut.resize, compute_dtype(t.logits) == torch.float64
     rows = {name: None if inputs.row(name) is None else tl.constexpr(inputs.row(name)) for name in ROWS}
     uniform = rows.pop("scale") if inputs.uniform_scale else None
@@ -227,7 +228,8 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         upsample = [
             Launch(
                 upsample_kernel, cut.each, device, layout, held, compiled_in(resize), part,
-                room + part * cut.each, *fixed, **constants, INDEX=index_dtype(t, tile.CLASSES, resize), ADDED=part > 0,
+                first_partial + part * cut.each, *fixed, **constants,
+                INDEX=index_dtype(t, tile.CLASSES, resize), ADDED=part > 0,
                 **{name: number for name, number in tile._asdict().items() if number is not None},
             )
             for part in range(triton.cdiv(resize.columns.outputs_per_interval, tile.OUTPUTS))
@@ -236,18 +238,18 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, room: int) -
         assert resize is not None
         loss = Launch(
             resized_loss_kernel, cut.programs, device, _resized_layout(t, outputs=True, saved=True), held,
-            compiled_in(resize), room, *fixed, **constants, GRADIENT=t.gradient is not None,
+            compiled_in(resize), first_partial, *fixed, **constants, GRADIENT=t.gradient is not None,
             INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.LANES * cut.loss.ROWS, resize), **cut.loss._asdict(),
         )  # fmt: skip
     elif cut.loss is not None:
         shape, strides = strides_over_pixels(*t, rank=t.target.ndim - 1)
         loss = Launch(
-            loss_kernel, cut.programs, device, Layout(*strides), held, shape, room, *fixed, **constants,
+            loss_kernel, cut.programs, device, Layout(*strides), held, shape, first_partial, *fixed, **constants,
             INDEX=index_dtype(t, cut.loss.CLASSES + cut.loss.PIXELS),
             EVEN=t.target[:1].numel() % cut.loss.PIXELS == 0, **cut.loss._asdict(),
         )  # fmt: skip
     launches = [launch for launch in (loss, *upsample) if launch is not None]
-    total = Launch(total_kernel, 1, device, room, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
+    total = Launch(total_kernel, 1, device, first_partial, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
     sums = None if t.prediction is None else SumsByClass(t, inputs.ignored)
     return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 

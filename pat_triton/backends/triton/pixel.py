@@ -255,9 +255,11 @@ def loss_and_grad_terms(label_a, e, others, w, ignored, scale, CURVE: tl.constex
     far = (power - log2(total, PTX)) * e.unit
     u = tl.where(others < own, -log1p_ratio(others, own, PTX), far)
     value, slope = CURVE(u, p, q, *parameters)
-    pull = w * slope * scale
+    weighted_slope = w * slope * scale
     term = tl.where(ignored, 0.0, w * value)
-    return term, GradTerms(tl.where(ignored, 0.0, -pull * inverse), tl.where(ignored, 0.0, pull * q))
+    return term, GradTerms(
+        tl.where(ignored, 0.0, -weighted_slope * inverse), tl.where(ignored, 0.0, weighted_slope * q)
+    )
 
 
 class ArgMax(NamedTuple):

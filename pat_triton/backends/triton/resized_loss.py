@@ -50,10 +50,10 @@ class Column(NamedTuple):
     best: Any
 
 
-@triton.jit(do_not_specialize=["room", "first_weights"])
+@triton.jit(do_not_specialize=["first_partial", "first_weights"])
 def resized_loss_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables, seed, offset,
-    regions, strides, held, resize, room, first_weights, ignored_labels,
+    regions, strides, held, resize, first_partial, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr, COMPUTE: tl.constexpr,
     INDEX: tl.constexpr, PTX: tl.constexpr, REGIONS: tl.constexpr, GRADIENT: tl.constexpr,
     CLASSES: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr,
@@ -136,7 +136,7 @@ def resized_loss_kernel(
             tl.store(pixel_at(loss_map, strides.loss_map, b, y, x), term, mask=inside)
         loss += term
     if partial is not None:
-        tl.store(partial + room + tl.program_id(0), tl.sum(loss, 0))
+        tl.store(partial + first_partial + tl.program_id(0), tl.sum(loss, 0))
     if REGIONS is not None:
         if GRADIENT:
             at = saved + b * strides.saved.image + x

@@ -87,10 +87,10 @@ class Softmax(NamedTuple):
     of_curve: Any
 
 
-@triton.jit(do_not_specialize=["part", "room", "first_weights"])
+@triton.jit(do_not_specialize=["part", "first_partial", "first_weights"])
 def upsample_kernel(
     logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, saved, partial, tables,
-    seed, offset, regions, strides, held, resize, part, room, first_weights, ignored_labels,
+    seed, offset, regions, strides, held, resize, part, first_partial, first_weights, ignored_labels,
     L: tl.constexpr, CURVE: tl.constexpr, PARAMETERS: tl.constexpr, DISTRIBUTION: tl.constexpr,
     COMPUTE: tl.constexpr, INDEX: tl.constexpr, PTX: tl.constexpr, REGIONS: tl.constexpr, ADDED: tl.constexpr,
     CLASSES: tl.constexpr, INTERVALS: tl.constexpr, OUTPUTS: tl.constexpr, SOURCE_ROWS: tl.constexpr,
@@ -146,7 +146,7 @@ def upsample_kernel(
                     L, ADDED, CLASSES, INTERVALS, OUTPUTS, DISTRIBUTION,
                 )  # fmt: skip
     if partial is not None:
-        tl.store(partial + room + program, tl.sum(loss, 0))
+        tl.store(partial + first_partial + program, tl.sum(loss, 0))
 
 
 @triton.jit
