@@ -234,9 +234,10 @@ def regions(target, labels):
             made = p._replace(regions=RegionInputs((True, False)))
             used = p._replace(regions=RegionInputs((True, False), torch.empty(2, 3, L, device="meta")))
             what = {"L": L, "adjustment": adjustment, "plan": f"regions {'x'.join(map(str, size))}"}
-            emit_spills(target, lambda z=logits, p=made: backend.run(z, labels, p), **what)
             factor = torch.empty((), device="meta")
-            emit_spills(target, lambda z=logits, p=used, f=factor: backend.run(z, labels, p, grad_output=f), **what)
+            put = emit if size == SIZE else emit_spills
+            put(target, lambda z=logits, p=made: backend.run(z, labels, p), **what)
+            put(target, lambda z=logits, p=used, f=factor: backend.run(z, labels, p, grad_output=f), **what)
 
 
 def whole_calls(target):

@@ -11,11 +11,11 @@ SITUATIONS = {
     "Most pixels are easy, and hard ones should count more.": "FocalLoss(gamma=2)",
     "Rare classes must be found, at the least cost to frequent ones.": "BalancedSoftmaxLoss",
     "Rare classes must be found, and in each image every class should count alike.": "PATLoss(temperature=20)",
-    "You want fixed class weights, made from class counts.": "ClassBalancedLoss",
+    "You want fixed class weights, made from the pixels of each class.": "ClassBalancedLoss",
     "You want fixed class weights, and hard pixels to count more.": "ClassBalancedFocalLoss(gamma=2)",
-    "You come from MONAI or nnU-Net, whose default is cross-entropy + Dice.": "CrossEntropyLoss() + DiceLoss()",
-    "You compare with LDAM: margins for rare classes.": "LDAMLoss(max_margin=0.5, scale=20)",
-    "You compare with BLV: noise on the logits of rare classes.": "BLVLoss(sigma=0.5)",
+    "You come from MONAI or nnU-Net: cross-entropy + Dice.": "CrossEntropyLoss() + DiceLoss(per_image=True)",
+    "You need LDAM to compare with: margins for rare classes.": "LDAMLoss(max_margin=0.5, scale=20)",
+    "You need BLV to compare with: noise on the logits of rare classes.": "BLVLoss(sigma=0.5)",
 }
 
 
@@ -28,6 +28,6 @@ def markdown(folder: Path) -> str:
 
 def _cells(runs: Sequence[Run]) -> tuple[str, ...]:
     if not runs:
-        return ("-", "-", "-", "0")
+        return ("not run", "", "", "0")
     scores = [(run.scores.miou, run.scores.tail_miou, run.scores.pixel_accuracy) for run in runs]
     return (*(f"{100 * spread(column)[0]:.1f}" for column in zip(*scores, strict=True)), str(len(runs)))

@@ -117,6 +117,18 @@ def test_a_factor_of_each_pixel_is_four_bytes(codes):
         assert moved["logits"] == moved["gradient"] == (4 * c["L"] * pixels, 4 * c["L"] * pixels)
 
 
+def test_region_losses_read_the_logits_once_a_pass(codes):
+    """Two reads and one write in all. The sums of a program are 4 rows, the derivatives of an image 3."""
+    dense = [c for c in codes if c.get("plan") == "regions 512x1024" and c["kernel"] == "loss_kernel"]
+    assert len(dense) == 4
+    for c, backward in zip(dense, (False, True) * 2, strict=True):
+        L, pixels = c["L"], c["tile"]["PIXELS"]
+        moved = {m["argument"]: (m["asked"], m["distinct"]) for m in c["moved"] if m["distinct"] is not None}
+        assert moved["logits"] == (2 * L * pixels, 2 * L * pixels)
+        assert moved.get("gradient") == ((2 * L * pixels, 2 * L * pixels) if backward else None)
+        assert moved["regions"][1] <= 4 * L * (3 if backward else 4)
+
+
 def test_accesses_are_whole_sectors(codes):
     """H * W divisible by 16 and NCHW: what a warp touches of a class is whole sectors of 32 bytes, at
     32 bits a thread or more."""

@@ -1,6 +1,6 @@
 """Loss and gradient of logits that are resized to their target: one program a block of source nodes.
 
-BilinearCoords two neighbouring nodes of a column lies an interval; a lane is one output column of one interval. The
+Between two neighbouring nodes of a column lies an interval; a lane is one output column of one interval. The
 program walks down the output rows with the two node rows above and below, already interpolated along
 the row, in registers: an output's logit is two multiplications and an addition away, each softmax is
 computed once, and its gradient goes to the two node rows in registers, of the label's class as much as makes its sum
