@@ -198,8 +198,8 @@ def test_logits_of_every_size(loss, source, dtype, size, path):
     truth, slope = expected(loss, logits.double(), target, on=path[1])
     value, grad = run(loss, path, logits, target)
     assert_close("loss", value, truth, 1e-5)
-    if slope.abs().max() < 1e-9:  # of areas that are quite sure: by the last digits of the logits
-        assert grad.abs().max() < 1e-12 + 2 * slope.abs().max()
+    if slope.abs().max() < 1e-9:  # of areas that are quite sure: by the last digit of a probability of 1
+        assert grad.abs().max() < 1e-9
     elif loss.arguments.get("gamma") != 0.5:  # the reference's is 0 * inf where q is 0
         assert_close("gradient", grad, slope, SAME_DTYPE[dtype])
     assert grad.isfinite().all()
