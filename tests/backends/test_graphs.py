@@ -122,7 +122,9 @@ def test_a_schedule_over_processes_recompiles_nothing(name, alone):
 @pytest.mark.parametrize("gradient", ["one_pass", "recompute"])
 def test_numbers_that_only_the_device_reads(loss, gradient, monkeypatch):
     """As on a GPU that the module was moved to: kernels take the options' numbers, and the heads', from memory."""
-    monkeypatch.setattr("pat_triton.operators.told", lambda settings, factors, *_: (read(settings, None), factors))
+    monkeypatch.setattr(
+        "pat_triton.operators.read_options", lambda settings, factors, *_: (read(settings, None), factors)
+    )
     path = ("triton", GPU)
     criterion = loss.ours(path, gradient=gradient)
     call = torch.compile(criterion, fullgraph=True, backend="aot_eager")

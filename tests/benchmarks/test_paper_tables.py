@@ -104,9 +104,10 @@ def test_the_papers_tables_are_whole():
 
 
 def test_every_loss_has_a_situation():
-    """The table of the first README leaves out no loss, and each has been run."""
-    kinds = [loss.partition("(")[0] for loss in choice.SITUATIONS.values()]
+    """The table of the first README leaves out no loss, and each has been run; of sums it says that they were not."""
+    sums = [loss for loss in choice.SITUATIONS.values() if "+" in loss]
+    kinds = [loss.partition("(")[0] for loss in choice.SITUATIONS.values() if loss not in sums]
     assert sorted(kinds) == sorted(CATALOGUE)
     text = choice.markdown(numbers.RESULTS / "camvid")
-    assert "| 0 |" not in text
-    assert text.count("\n") == len(CATALOGUE) + 2
+    assert text.count("| 0 |") == text.count("| not run |") == len(sums)
+    assert text.count("\n") == len(CATALOGUE) + len(sums) + 2

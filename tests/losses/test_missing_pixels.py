@@ -39,7 +39,7 @@ def test_nothing_labelled(loss, reduction, path):
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("shape", [(0, 7, 4, 4), (2, 7, 0, 4)], ids=["no-images", "no-pixels"])
 def test_empty_batch(shape, reduction, path):
-    for loss in LOSSES:
+    for loss in (row for row in LOSSES if reduction != "none" or not row.values[0].has_regions):
         value, grad = run(loss.values[0], path, torch.zeros(shape), torch.zeros(shape[0], *shape[2:]).long(),
                           reduction=reduction)  # fmt: skip
         assert value.shape == ((shape[0], *shape[2:]) if reduction == "none" else ())

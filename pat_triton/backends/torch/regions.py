@@ -98,6 +98,6 @@ def _by_class(chunk: Chunk, values: Tensor) -> Tensor:
         flat, e = chunk.like_e("h")
         flat.zero_().scatter_(0, chunk.at, values)
         return _over_pixels(chunk, e)
-    total = torch.zeros(images * (L + 2), dtype=torch.float64)
+    total = torch.zeros(images * (L + 2), dtype=torch.float64, device=values.device)
     total.scatter_add_(0, count.by_image(chunk.row, images, L + 2), values.double())
     return total.view(images, L + 2)[:, :L].to(values.dtype)
