@@ -61,7 +61,7 @@ def test_torch(name, given):
     torch.testing.assert_close(loss, pat(given["logits"], given["labels"]), rtol=1e-5, atol=0)
 
 
-@line("mmsegmentation 1.x, the loss", "mmsegmentation 1.x, and the resize")
+@line("mmsegmentation 1.x, the loss alone", "mmsegmentation 1.x, upsampling too")
 def test_mmsegmentation(name, given):
     needed("mmseg", "mmseg.models")
     from mmengine.structures import PixelData
@@ -102,7 +102,7 @@ def test_trainer(name, given, tmp_path):
     assert 5 < logged < 12  # five classes, each of about log 5
 
 
-@line("transformers, a model")
+@line("transformers, your own loop")
 def test_model(name, given):
     """One that never reads its ``loss_function``."""
     needed("transformers")
