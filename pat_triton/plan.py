@@ -144,9 +144,9 @@ class Executed(Plan):
             for logits, own, options in zip(call.heads, inputs, self.options, strict=True)
         ]
         self.counted = (
-            call.return_stats or self.labels_checked or description.counts_labels(call.class_counts is not None)
-        )
-        self.counted |= bool(settings.regions)
+            call.return_stats or self.labels_checked or bool(settings.regions)
+            or description.counts_labels(call.class_counts is not None)
+        )  # fmt: skip
         self.region_losses = [
             self.backend.planned_regions(
                 settings.regions, self.images, self.classes, compute_dtype(logits), labels.device, settings.ignored,

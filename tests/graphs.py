@@ -1,8 +1,21 @@
 """What torch.compile makes of a call: its graphs, forward and backward, and what they hand to our operators."""
 
+import pytest
 import torch
 from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
+from torch._dynamo.utils import counters
+from torch._inductor.utils import fresh_cache
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Nothing compiled before, nor left for the tests after it."""
+    torch._dynamo.reset()
+    counters.clear()
+    with fresh_cache():
+        yield
+    torch._dynamo.reset()
 
 
 class Graphs:

@@ -4,10 +4,9 @@ import shutil
 
 import pytest
 import torch
-from cases import GPU
-from steps import CLASSES, DENSE, RESIZED, batch
-from torch._dynamo.utils import counters
-from torch._inductor.utils import fresh_cache
+from cases import COUNTS, CPU, GPU
+from graphs import fresh  # noqa: F401  (a fixture of every test here)
+from steps import CLASSES, RESIZED, batch
 
 import pat_triton
 
@@ -15,25 +14,9 @@ import pat_triton
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
 
-CPU, META = torch.device("cpu"), torch.device("meta")
-COUNTS = [900, 17, 0, 45000, 3, 260, 1]
 needs_inductor = pytest.mark.skipif(
     GPU.type == "cpu" and not shutil.which("g++"), reason="inductor needs a C++ compiler on a CPU"
 )
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    """Nothing compiled before, nor left for the tests after it."""
-    torch._dynamo.reset()
-    counters.clear()
-    with fresh_cache():
-        yield
-    torch._dynamo.reset()
-
-
-# A call's logits by size, its options, and the operators of its forward and its backward.
-DENSE_LOGITS, RESIZED_LOGITS = DENSE[0], RESIZED[0]
 
 
 class Deployed(torch.nn.Module):
@@ -84,7 +67,7 @@ def test_export(criterion, tmp_path):
 def test_ahead_of_time(criterion, tmp_path):
     """Compiled by AOTInductor, in a file."""
     module = Deployed(criterion).eval().to(GPU)
-    logits, target = (t.detach() for t in batch(RESIZED_LOGITS, GPU))
+    logits, target = (t.detach() for t in batch(RESIZED[0], GPU))
     program = torch.export.export(module, (logits, target))
     file = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "it.pt2"))
     loaded = torch._inductor.aoti_load_package(file)

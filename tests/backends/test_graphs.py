@@ -1,16 +1,14 @@
 """What a graph of torch.compile holds of a call: its operators, what stays an input, and whether it can be captured."""
 
 import copy
-import shutil
 
 import pytest
 import torch
-from cases import EACH, GPU, PATHS, Loss, assert_close
-from graphs import Graphs, is_ours
+from cases import COUNTS, CPU, EACH, GPU, PATHS, Loss, assert_close
+from graphs import Graphs, fresh, is_ours  # noqa: F401  (fresh is a fixture of every test here)
 from schedules import NUMBERS, SCHEDULES
 from steps import DENSE, INTERPRETED, RESIZED, batch
 from torch._dynamo.utils import counters
-from torch._inductor.utils import fresh_cache
 
 import pat_triton
 from pat_triton.adjustment import LogPrior
@@ -21,21 +19,7 @@ from pat_triton.weights import Pixel
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
 
-CPU, META = torch.device("cpu"), torch.device("meta")
-COUNTS = [900, 17, 0, 45000, 3, 260, 1]
-needs_inductor = pytest.mark.skipif(
-    GPU.type == "cpu" and not shutil.which("g++"), reason="inductor needs a C++ compiler on a CPU"
-)
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    """Nothing compiled before, nor left for the tests after it."""
-    torch._dynamo.reset()
-    counters.clear()
-    with fresh_cache():
-        yield
-    torch._dynamo.reset()
+META = torch.device("meta")
 
 
 def step(call, logits, target, **options):

@@ -16,7 +16,6 @@ from benchmarks.training import checkpoint
 from benchmarks.training.evaluate import Scores
 
 LOSSES = ("CrossEntropyLoss", "BLVLoss(sigma=0.5)", "PATLoss(temperature=20)")
-TEMPERATURES = [f"PATLoss(temperature={t})" for t in (5, 10, 50)]  # besides the one that the paper compares
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import triton
@@ -12,6 +11,7 @@ from ...adjustment import ROWS
 from ...description import Description
 from ...inputs import Ignored
 from ...numbers import NumberPairs, Pair
+from ...regions import Region
 from . import hardware, tiles
 from .histogram import histogram_kernel, plain_histogram_kernel
 from .launch import Launch
@@ -25,13 +25,6 @@ from .views import strides_over_pixels
 
 # Elements; partial sums begin where many can be read at once.
 ROOM = 16
-
-
-# The constants of a region loss, as ``pat_triton.regions.Region`` has them.
-REGION = (
-    "HITS", "OF_HITS", "OF_PREDICTED", "OF_LABELLED", "SMOOTH", "GAMMA", "LOSS_WEIGHT", "PER_IMAGE", "CLASSES",
-    "SKIP_ABSENT", "SQUARED",
-)  # fmt: skip
 
 
 class Histogram:
@@ -115,7 +108,7 @@ class RegionLosses:
     the sums, (B, 3, L). weights: of the classes, for each of the ``regions``. mean: over classes, else the sum."""
 
     def __init__(
-        self, regions: Sequence[tuple[Any, ...]], images: int, classes: int, dtype: torch.dtype, device: torch.device,
+        self, regions: Sequence[Region], images: int, classes: int, dtype: torch.dtype, device: torch.device,
         ignored: Ignored, mean: bool, weights: Sequence[Tensor | None],
     ) -> None:  # fmt: skip
         self.numbers, self.shape = torch.empty(0, dtype=dtype, device=device), (images, 3, classes)
@@ -123,7 +116,8 @@ class RegionLosses:
             Launch(
                 region_loss_kernel, 1, device, 1 if weight is None else weight.stride(0), hidden(ignored, torch.int64),
                 images, num_warps=1 if classes <= 128 else 4, L=classes, MEAN=mean, ADDED=number > 0,
-                BLOCK=triton.next_power_of_2(classes), **dict(zip(REGION, region, strict=True)),
+                BLOCK=triton.next_power_of_2(classes),
+                **{name.upper(): value for name, value in region._asdict().items()},
             )
             for number, (region, weight) in enumerate(zip(regions, weights, strict=True))
         ]  # fmt: skip

@@ -57,9 +57,9 @@ class Pass:
     """Loss, gradient and sums by class of one kind of call, in one pass over its logits.
 
     Built from tensors of that kind, of which it keeps none; called with others of it: (logits, target (B, *spatial),
-    the tensors of ``LossInputs``, grad_output) -> what ``Result`` holds. ``reduce``: the loss is a number;
-    ``gradient``: and its gradient is made; ``sums``: and its sums by class. With a ``grad_output``, of the target's
-    shape, the gradient alone, times it.
+    the tensors of ``LossInputs``, grad_output, the derivatives by the sums of region losses) -> what ``Result`` holds.
+    ``reduce``: the loss is a number; ``gradient``: and its gradient is made; ``sums``: and its sums by class. With a
+    ``grad_output``, of the target's shape, the gradient alone, times it.
 
     programs: that leave a partial sum each, in memory of their own, or in the inputs' tables from element
     ``first_partial`` on.
