@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import loss_table
+from . import loss_table, profiled
 from .captions import digits
-from .codegen import profiled, roofline
+from .codegen import roofline
 from .markdown import table
 from .paper import choice, figure5, published, scores
 from .paper.run_files import read_all
 from .places import RESULTS, ROOT
-from .speed import host, overview, steps, summary
+from .speed import host, overview, summary
 from .speed.contest import OURS
 from .speed.gpu import tiles
 from .speed.record import Record, Suite, title
@@ -30,7 +30,6 @@ SPECIAL: dict[str, Callable[[Path], str]] = {
     "roofline.json": roofline.markdown,
     "cpu-figure5.json": figure5.markdown,
     "cuda-kernels.json": profiled.markdown,
-    "cuda-steps.json": steps.markdown,
     **dict.fromkeys(("cpu-host.json", "cuda-host.json"), host.markdown),
     "published.json": published.markdown,
     "scenes.json": readme_table.markdown,

@@ -19,9 +19,9 @@ from rich.progress import track
 from rich.table import Table
 
 from ..places import RESULTS
+from ..profiled import Kernels
 from ..storage import add_save, read, refuse_taken
 from .bounds import CLASSES, DTYPES, H200, HEIGHT, IMAGES, RATIO, WIDTH
-from .profiled import Kernels
 from .targets import TARGETS
 
 # What was measured of some of the configurations, by an earlier commit's code and another Triton.

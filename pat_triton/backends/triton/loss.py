@@ -39,7 +39,7 @@ from .pixel import (
     weight_of,
 )
 from .regions import factor_of, region_gradient, region_of, region_terms, softmax_of, store_sums
-from .views import pixels_at, pixels_or_none, read, tile
+from .views import pixels_at, read, tile
 
 
 @triton.jit(do_not_specialize=["first_partial", "first_weights"])
@@ -63,8 +63,8 @@ def loss_kernel(
     b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX, EVEN)
     y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
     weights = tables.pointer + (first_weights + b) * L
-    weight_at = pixels_or_none(pixel_weight, strides.pixel_weight, shape, b, pixel)
-    factor = pixels_or_none(grad_output, strides.grad_output, shape, b, pixel)
+    weight_at = None if pixel_weight is None else pixels_at(pixel_weight, strides.pixel_weight, shape, b, pixel)
+    factor = None if grad_output is None else pixels_at(grad_output, strides.grad_output, shape, b, pixel)
     w = weight_of(weights, y, is_class, weight_at, factor, inside, COMPUTE)
     AS_IT_CAME: tl.constexpr = tables.scale is None and tables.offset is None and tables.variation is None
     KEPT: tl.constexpr = REGIONS is not None and not AS_IT_CAME

@@ -37,7 +37,7 @@ from .pixel import (
 )
 from .regions import factor_of, label_slope, slope
 from .resize import begin, bilinear_coords, lerp, lerp_weight, next_block, read_between, rows_between
-from .views import pixel_at, pixel_or_none
+from .views import pixel_at
 
 
 class Column(NamedTuple):
@@ -100,8 +100,8 @@ def resized_loss_kernel(
         y = y0 + k
         inside = x < tl.where(y < end, resize.columns.size, 0)
         own, is_class, ignored = labels[k]  # type: ignore[var-annotated]
-        weight_at = pixel_or_none(pixel_weight, strides.pixel_weight, b, y, x)
-        factor = pixel_or_none(grad_output, strides.grad_output, b, y, x)
+        weight_at = None if pixel_weight is None else pixel_at(pixel_weight, strides.pixel_weight, b, y, x)
+        factor = None if grad_output is None else pixel_at(grad_output, strides.grad_output, b, y, x)
         w = weight_of(weights + b * L, own, is_class, weight_at, factor, inside, COMPUTE)
         column = named(columns[k])
         label_a = less_margin(of_label(column.label_a, ignored), own, is_class, tables, L)

@@ -51,7 +51,7 @@ from .pixel import (
 )
 from .regions import saved_gradient, saved_terms
 from .resize import begin, lerp, lerp_weight, node
-from .views import load_flat, pixel_at, pixel_or_none
+from .views import load_flat, pixel_at
 
 
 class Outputs(NamedTuple):
@@ -230,8 +230,9 @@ def interval_rows(
                 a = tl.where(other, a, -float("inf"))
             column += (a,)
         if outputs.saved is None:
-            each = pixel_or_none(outputs.pixel_weight, strides.pixel_weight, b, y, x)
-            factor = pixel_or_none(outputs.grad_output, strides.grad_output, b, y, x)
+            weights, factors = outputs.pixel_weight, outputs.grad_output
+            each = None if weights is None else pixel_at(weights, strides.pixel_weight, b, y, x)
+            factor = None if factors is None else pixel_at(factors, strides.grad_output, b, y, x)
             w = weight_of(softmax.weights, own, is_class, each, factor, inside, COMPUTE)
             label_a = less_margin(of_label(label_a, ignored), own, is_class, tables, L)
             highest = tl.full([ROWS, LANES], -float("inf"), COMPUTE)

@@ -78,23 +78,6 @@ def pixel_at(pointer, strides, b, row, column):
 
 
 @triton.jit
-def pixel_or_none(pointer, strides, b, row, column):
-    """The same of what a call may do without."""
-    if pointer is None:
-        return None
-    else:
-        return pixel_at(pointer, strides, b, row, column)
-
-
-@triton.jit
-def pixels_or_none(pointer, strides, shape, b, pixel):
-    if pointer is None:
-        return None
-    else:
-        return pixels_at(pointer, strides, shape, b, pixel)
-
-
-@triton.jit
 def tile(
     shape, PIXELS: tl.constexpr, VECTOR: tl.constexpr = None, INDEX: tl.constexpr = tl.int64, EVEN: tl.constexpr = False
 ):
