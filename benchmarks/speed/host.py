@@ -20,13 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-import pat_triton
-
 from ..captions import system
 from ..device import Machine, add_device, pick_timed
 from ..markdown import table
 from ..storage import add_save, read, refuse_taken, write
 from .formulas import FORMULAS
+from .ours import SUMS, ours
 from .timing import machine
 
 if TYPE_CHECKING:
@@ -89,7 +88,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("host", help="what a call costs its host, beside a bare autograd.Function")
     add_device(parser)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=tuple(MODES)[:2])
-    parser.add_argument("--losses", nargs="+", choices=FORMULAS, default=tuple(FORMULAS), metavar="LOSS")
+    losses = (*FORMULAS, *SUMS)
+    parser.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS")
     add_save(parser)
     parser.set_defaults(run=host)
 
@@ -133,15 +133,15 @@ def _row(loss: str, counts: str, kind: str, mode: str, device: torch.device) -> 
         torch.randn(IMAGES, CLASSES, n, n, device=device, requires_grad=True) for n in (side, side // RATIO)
     )
     given = {"class_counts": range(1000, 1000 + CLASSES)} if counts == "given" else {}
-    ours: Callable[..., Tensor] = getattr(pat_triton, loss)(**given, backend="triton").to(device)
+    mine: Callable[..., Tensor] = ours(loss, **given, backend="triton").to(device)
     theirs: Callable[..., Tensor] = F.cross_entropy
     if mode != "eager":
         torch.compiler.reset()
-        ours, theirs = (torch.compile(f, fullgraph=True, dynamic=False, mode=MODES[mode]) for f in (ours, theirs))
+        mine, theirs = (torch.compile(f, fullgraph=True, dynamic=False, mode=MODES[mode]) for f in (mine, theirs))
     logits = dense if kind == "dense" else small
     steps: dict[str, Callable[[], object]] = {
-        "forward": partial(ours, logits, target),
-        "both": partial(step, ours, logits, target),
+        "forward": partial(mine, logits, target),
+        "both": partial(step, mine, logits, target),
         "bare": partial(step, Bare.apply, dense, target),
         "cross_entropy": partial(step, theirs, dense, target),
     }
@@ -228,16 +228,18 @@ def show(record: HostRecord) -> str:
 
 
 def markdown(file: Path) -> str:
-    """Of a saved record a line a mode, from the least to the most of its rows."""
+    """Of a saved record a line a mode, and one of its sums, from the least to the most of its rows."""
     record = read(file, HostRecord)
+    kinds: dict[str, list[HostRow]] = {}
+    for row in record.rows:
+        kinds.setdefault(f"{row.mode}, {row.loss}" if row.loss in SUMS else row.mode, []).append(row)
     rows = []
-    for mode in dict.fromkeys(row.mode for row in record.rows):
-        found = [row for row in record.rows if row.mode == mode]
+    for kind, found in kinds.items():
         times = ((row.both_us, row.bare_us, row.cross_entropy_us) for row in found)
         shares = ((row.both_us / row.bare_us, row.both_us / row.cross_entropy_us) for row in found)
         rows.append(
             [
-                mode,
+                kind,
                 *(f"{min(column):.0f} to {max(column):.0f}" for column in zip(*times, strict=True)),
                 *(f"{min(column):.2f} to {max(column):.2f}" for column in zip(*shares, strict=True)),
             ]

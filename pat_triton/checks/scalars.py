@@ -153,7 +153,14 @@ def index(argument: str, value: Any) -> int:
 
 
 class Default(int):
-    """A number that nobody said."""
+    """A label to ignore that nobody said. labels: it alone, as an int, which torch 2.11 does not compile of another."""
+
+    labels: tuple[int, ...]
+
+    def __new__(cls, label: int) -> "Default":
+        made = super().__new__(cls, label)
+        made.labels = (label,)
+        return made
 
 
 def ignore_index(argument: str, value: Any) -> int | tuple[int, ...]:
@@ -169,6 +176,8 @@ def ignore_index(argument: str, value: Any) -> int | tuple[int, ...]:
 
 def labels_of(ignore_index: int | tuple[int, ...]) -> tuple[int, ...]:
     """As a tuple."""
+    if isinstance(ignore_index, Default):
+        return ignore_index.labels
     return ignore_index if isinstance(ignore_index, tuple) else (int(ignore_index),)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
 
-from .scalars import index, short
+from .scalars import as_written, index, labels_of, short
 
 if TYPE_CHECKING:
     from ..criterion import SegmentationLoss
@@ -92,6 +92,8 @@ def agree(losses: Sequence["SegmentationLoss"]) -> None:
     for other in losses[1:]:
         for name in SHARED:
             mine, its = getattr(first, name), getattr(other, name)
+            if name == "ignore_index":
+                mine, its = as_written(labels_of(mine)), as_written(labels_of(its))
             if mine != its:
                 raise ValueError(
                     f"{name}: got {mine!r} in {type(first).__name__} and {its!r} in {type(other).__name__}, expected "

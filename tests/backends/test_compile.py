@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from cases import EACH, GPU, LOSSES, PATHS, WEIGHT, Loss, assert_close
+from cases import EACH, GPU, PATHS, WEIGHT, Loss, assert_close
 from steps import CLASSES, DENSE, EVERY, INTERPRETED, RESIZED, batch
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
@@ -13,9 +13,6 @@ from torch._inductor.utils import fresh_cache
 import pat_triton
 
 STEPS = [pytest.param(DENSE, id="dense"), pytest.param(RESIZED, id="resized")]
-
-# torch's own use of what it deprecates is not an error.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +45,7 @@ def outcome(criterion, logits, target, seed=3):
     return value.detach(), gradient, *statistics
 
 
+FEW = ("PATLoss", "BLVLoss")  # where inductor compiles for a CPU, which takes long
 # Every loss dense, and each with one set of parameters resized: they make no other graph there.
 ONCE = [row.values[0] for row in EACH]
 COMPILED = [
@@ -92,14 +90,11 @@ def test_compiled_options(options, path):
 @pytest.mark.usefixtures("uncached")
 @needs_inductor
 @pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize(
-    "name", ["PATLoss", "BLVLoss"] if GPU.type == "cpu" else [row.values[0].name for row in LOSSES]
-)
-def test_inductor(name, steps):
+@pytest.mark.parametrize("loss", [row for row in EACH if GPU.type == "cuda" or row.values[0].name in FEW])
+def test_inductor(loss, steps):
     """The default backend: with a loss under it, in a network's graph."""
     backend = "triton" if GPU.type == "cuda" else "torch"
-    criterion = Loss(name, {"class_counts": [900, 17, 0, 45000, 3, 260, 1]} if name == "BLVLoss" else {})
-    eager = criterion.ours((backend, GPU), gradient="recompute")
+    eager = loss.ours((backend, GPU), gradient="recompute")
     layer = torch.nn.Conv2d(CLASSES, CLASSES, 1, device=GPU)
     step = torch.compile(lambda z, y: eager(layer(z), y), fullgraph=True)
     for images in steps[:2]:

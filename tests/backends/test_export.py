@@ -10,10 +10,6 @@ from steps import CLASSES, RESIZED, batch
 
 import pat_triton
 
-# torch's own use of what it deprecates is not an error.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
-
 needs_inductor = pytest.mark.skipif(
     GPU.type == "cpu" and not shutil.which("g++"), reason="inductor needs a C++ compiler on a CPU"
 )

@@ -15,10 +15,6 @@ from pat_triton.adjustment import LogPrior
 from pat_triton.settings import read
 from pat_triton.weights import Pixel
 
-# torch's own use of what it deprecates is not an error.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
-
 META = torch.device("meta")
 
 

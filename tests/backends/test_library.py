@@ -19,9 +19,6 @@ CHECKED = [
     if path.values[0] != INTERPRETED or (name, step) in (("BLVLoss", DENSE[0]), ("PATLoss", RESIZED[0]))
 ]
 
-# torch's own use of what it deprecates is not an error.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 
 def arguments(path, criterion, logits, target, **options):
     """What the graphs of a step hand to each operator."""

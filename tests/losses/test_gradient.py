@@ -188,7 +188,6 @@ def test_a_gradient_accumulates():
     assert_close("gradient", z.grad, 2 * expected(PAT, logits, target)[1], EXACT)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own use of it, in jvp
 def test_transforms_are_refused():
     logits, target = example((2, 7, 3, 4))
     criterion = pat_triton.PATLoss()

@@ -125,7 +125,8 @@ def test_variates_of_all_kinds_of_words():
         off = (kernel_pairs(words, sigma) - (truth * sigma).clamp(max=1)).abs() / sigma
         assert_within(off, radius, above, below)
     assert (kernel_pairs(words, 0.0) == 0).all()
-    assert (kernel_pairs(words, 1e30) == 1).all()  # whose square is infinite in fp32
+    # Its square is infinite in fp32; what is next to 0 may be 0.
+    assert (kernel_pairs(words, 1e30) == 1)[truth > above].all()
 
 
 # What the manuals say the instructions are off at most: ``lg2`` 2 ** -22, of the result where that is more than 1

@@ -24,6 +24,7 @@ from ...profiled import Call, Kernels, Launch
 from ...storage import rewrite
 from .. import ahead
 from ..case import DTYPES
+from ..ours import SUMS, ours
 from ..shapes import Shape
 from ..timing import machine
 from .clock import Clock, part_parser, workers
@@ -36,14 +37,7 @@ SIZES: tuple[tuple[Shape, tuple[int, int]], ...] = (
     ((16, 150, 512, 512), (128, 128)),
     ((2, 19, 128, 128), (128, 128)),
 )
-LOSSES: dict[str, Callable[[], pat_triton.base.Criterion]] = {
-    "CrossEntropyLoss": pat_triton.CrossEntropyLoss,
-    "PATLoss": pat_triton.PATLoss,
-    "BalancedSoftmaxLoss": pat_triton.BalancedSoftmaxLoss,
-    "LDAMLoss": pat_triton.LDAMLoss,
-    "BLVLoss": pat_triton.BLVLoss,
-    "PATLoss + DiceLoss": lambda: pat_triton.PATLoss() + pat_triton.DiceLoss(),
-}
+LOSSES = ("CrossEntropyLoss", "PATLoss", "BalancedSoftmaxLoss", "LDAMLoss", "BLVLoss", *SUMS)
 STATISTICS, PREDICTION = "PATLoss, statistics", "predict"
 NAMES = (*LOSSES, STATISTICS, PREDICTION)
 FEW = 2  # images, to compile a kernel for any number
@@ -64,7 +58,7 @@ class Planned:
         logits = torch.randn(images, L, *self.source, device=device).to(DTYPES[self.dtype])
         if self.name == PREDICTION:
             return partial(pat_triton.predict, logits, (H, W)), logits.nbytes + target.nbytes
-        loss: Callable[[Tensor, Tensor], Tensor] = LOSSES.get(self.name, with_statistics)()
+        loss: Callable[[Tensor, Tensor], Tensor] = with_statistics() if self.name == STATISTICS else ours(self.name)
         return partial(loss_and_gradient, loss, logits.requires_grad_(), target), 2 * logits.nbytes + target.nbytes
 
 

@@ -104,7 +104,7 @@ def box_muller_ptx(word0, word1, sigma):
     Within 1e-5 sigma where the radius is 0.02 sigma or more, as one pair in 5000 is not; 5e-4 sigma below, where the
     logarithm has lost its digits.
     """
-    sigma = tl.minimum(sigma, 1e9)  # what is larger clamps as much, and its square may overflow
+    sigma = tl.minimum(sigma, 1e18)  # what is larger clamps as much, and its square may overflow
     return tl.inline_asm_elementwise(
         BOX_MULLER, "=f,=f,r,r,f", [word0, word1, 1.3862943611198906 * sigma * sigma],
         dtype=(tl.float32, tl.float32), is_pure=True, pack=1,

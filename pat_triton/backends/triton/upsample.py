@@ -126,10 +126,10 @@ def upsample_kernel(
     at = image + node(rows, i0 - 1) * strides.logits.d0
     bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
     g_bottom = zeros(N, ROWS, INTERVALS * OUTPUTS, COMPUTE)
-    row = begin(rows, i0 - 1)
     for number in range(i0 - 1, tl.minimum(i0 + SOURCE_ROWS, rows.source)):
         i = tl.full([], number, INDEX)
-        end = begin(rows, i + 1)
+        # Not carried from turn to turn: Triton 3.6 drops what is only the bound of an inner loop.
+        row, end = begin(rows, i), begin(rows, i + 1)
         top, g_top = bottom, g_bottom
         at = image + node(rows, i + 1) * strides.logits.d0
         bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
@@ -138,7 +138,6 @@ def upsample_kernel(
             loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
             regions, ignored_labels, L, CURVE, DISTRIBUTION, PTX, COMPUTE, gradient is not None, REGIONS,
         )  # fmt: skip
-        row = end
         if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
             if i >= i0:
                 store(
