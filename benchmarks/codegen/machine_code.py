@@ -5,12 +5,13 @@ into compilations, so that what is inspected is what a real call would start: sa
 same tile, same options. It must run where TRITON_INTERPRET is unset.
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -87,16 +88,23 @@ def compile_call(target: str, call: Callable[[], object], reading: str = "") -> 
         compiled = launch.kernel.warmup(*args, grid=(programs,), **options)
         made.append(_read(target, launch.kernel, compiled, args, programs, options))
 
+    with launched_by(target, compile_only):
+        call()
+    return made
+
+
+@contextlib.contextmanager
+def launched_by(target: str, start: Callable[..., None]) -> Iterator[None]:
+    """On this GPU, which need not be there, by ``start(launch, pointers, *numbers)``."""
     driver.set_active(_Driver(target))
     forget()
     with (
-        mock.patch.object(Launch, "__call__", compile_only),
+        mock.patch.object(Launch, "__call__", start),
         mock.patch.object(hardware, "warp_size", return_value=TARGETS[target].lanes),
         mock.patch.object(hardware, "has_ptx", return_value=TARGETS[target].backend == "cuda"),
     ):
-        call()
+        yield
     forget()
-    return made
 
 
 def _read(target: str, kernel: Any, compiled: Any, args: tuple[Any, ...], programs: int, options: Any) -> Code:

@@ -12,7 +12,7 @@ from types import SimpleNamespace as Namespace
 
 import pytest
 import torch
-from aot import misplaced
+from aot import misplaced, only_bounds
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ["sm_80", "sm_90", "gfx942"]
@@ -94,6 +94,13 @@ def test_arguments_that_do_not_fit_are_reported():
         (room, 32),  # one too few
     ):
         assert wrong(*arguments), arguments
+
+
+def test_a_carried_bound_of_an_inner_loop_is_reported():
+    """What ``tests/aot.py`` finds in a kernel's IR: the same number is no bound alone once it is used otherwise."""
+    ir = "%row:1 = scf.for %i = %a to %b step %c iter_args(%at = %a) {\n scf.for %j = %at to %end step %c {\n}\n"
+    assert only_bounds(ir) == ["%at"]
+    assert only_bounds(ir + "%sum = arith.addi %at, %c") == []
 
 
 @pinned
