@@ -11,12 +11,13 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from pat_triton.backends.torch import workspace
+from pat_triton.losses import CATALOGUE
 
 from ..device import Machine, add_device, pick_timed
 from ..markdown import table
 from ..options import positive
 from ..speed.case import example
-from ..speed.contest import LOSSES, OURS, Contestant, everyone
+from ..speed.contest import OURS, Contestant, everyone
 from ..speed.cost import Cost, Loss, measured
 from ..speed.shapes import Shape
 from ..speed.terminal import console
@@ -25,6 +26,7 @@ from ..speed.trial import checked
 from ..storage import add_save, read, refuse_taken, write
 from ..training.networks import build, check
 
+LOSSES = tuple(CATALOGUE)
 NETWORKS = ("segnet", "pyramid")  # logits of the image's size, and of a quarter
 CLASSES = 19
 # (images, height, width), and channels of the first stage.

@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 
-import pat_triton
-
 from .case import example
-from .contest import options
 from .formulas import FORMULAS
+from .ours import options, ours
 from .shapes import Shape
 
 Task = tuple[Shape, tuple[int, int], str]
@@ -60,4 +58,4 @@ def _compile(loss: str, task: Task, device: str) -> None:
 def _warm(loss: str, task: Task, device: str) -> None:
     (images, classes, height, width), source, dtype = task
     case = example((min(images, FEW), classes, height, width), source, dtype, torch.device(device))
-    case.step(getattr(pat_triton, loss)(**options(loss, case)).to(device))
+    case.step(ours(loss, **options(loss, case.counts)).to(device))

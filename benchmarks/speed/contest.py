@@ -4,22 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import signature
-from typing import Any
 
 import torch
-
-import pat_triton
-from pat_triton.adjustment import Variation
-from pat_triton.losses import CATALOGUE
 
 from . import formulas, liger, released
 from .case import Case
 from .cost import Loss
+from .ours import NAMES, options, ours
 
 OURS = ("triton", "torch")
 RIVALS = ("compiled", "released", "liger")  # besides the eager formula, which is always there
-LOSSES = tuple(CATALOGUE)
+LOSSES = NAMES
 BASE = "CrossEntropyLoss"  # whose eager formula is F.cross_entropy
 
 
@@ -48,8 +43,8 @@ def contestants(loss: str, case: Case, names: Sequence[str]) -> Iterator[Contest
     """Those of one loss that are named and that there are, ours first."""
     for backend in (path for path in paths(case.device) if path in names):
         missing = backend == "triton" and not find_spec("triton")
-        ours = getattr(pat_triton, loss)(**options(loss, case), backend=backend).to(case.device)
-        yield Contestant(loss, backend, "triton is not installed" if missing else ours)
+        criterion = ours(loss, **options(loss, case.counts), backend=backend).to(case.device)
+        yield Contestant(loss, backend, "triton is not installed" if missing else criterion)
     formula = formulas.FORMULAS[loss]
     tables = formula.tables(case.counts)
     if "eager" in names:
@@ -70,13 +65,3 @@ def paths(device: torch.device) -> tuple[str, ...]:
     if find_spec("triton") and import_module("pat_triton.backends.triton.backend").INTERPRETED:
         raise ValueError("TRITON_INTERPRET: got 1, expected it unset: the interpreter is for tests, and is not timed")
     return OURS
-
-
-def options(loss: str, case: Case) -> dict[str, Any]:
-    """Arguments of the loss, in ``pat_triton`` and in ``reference``."""
-    return {"class_counts": case.counts} if "class_counts" in signature(CATALOGUE[loss].__init__).parameters else {}
-
-
-def draws(loss: pat_triton.SegmentationLoss) -> bool:
-    """Whether it has noise, of which a rival's is another draw."""
-    return any(isinstance(part, Variation) for part in loss.adjustment)

@@ -16,6 +16,8 @@ from torch import Tensor
 import reference
 from pat_triton.losses import CATALOGUE
 
+from .ours import NAMES
+
 IGNORED = 255
 
 
@@ -78,6 +80,20 @@ def pat(logits: Tensor, target: Tensor, temperature: float = 20.0) -> Tensor:
     return (beta * ce / sizes[mask]).sum() / images
 
 
+def dice(logits: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
+    logits = resize(logits, target)
+    labelled = (target != IGNORED)[:, None]
+    hot = F.one_hot(target.where(labelled[:, 0], 0), logits.shape[1]).movedim(-1, 1) * labelled
+    p = logits.softmax(1) * labelled
+    overlap, both = (p * hot).sum((0, 2, 3)), (p + hot).sum((0, 2, 3))
+    return (1 - (2 * overlap + smooth) / (both + smooth)).mean()
+
+
+def pat_and_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Each resizes the logits itself, as losses that are added up do."""
+    return pat(logits, target) + dice(logits, target)
+
+
 def balance(counts: Tensor) -> Tensor:
     """Effective-number weights (Cui et al. 2019) with beta = (N - 1) / N, that sum to the number of classes."""
     n = counts.double()
@@ -119,6 +135,7 @@ WRITTEN = {
     "LDAMLoss": Formula(ldam, margins, ("scale",)),
     "BLVLoss": Formula(blv, variations, ("sigma",)),
     "PATLoss": Formula(pat, options=("temperature",)),
+    "PATLoss + DiceLoss": Formula(pat_and_dice),
 }
 
 
@@ -134,4 +151,4 @@ def of_reference(loss: str) -> Formula:
     return Formula(call, (lambda counts: counts) if "class_counts" in arguments else None, own)
 
 
-FORMULAS = {loss: WRITTEN.get(loss) or of_reference(loss) for loss in CATALOGUE}
+FORMULAS = {loss: WRITTEN.get(loss) or of_reference(loss) for loss in NAMES}

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-import pat_triton
-import reference
-
 from .case import Case
-from .contest import Contestant, draws, options
+from .contest import Contestant
 from .formulas import IGNORED
+from .ours import draws, options, ours, truth
 from .record import Row
 
 SEED = 3
@@ -27,9 +25,9 @@ class Truth:
 
     def __init__(self, loss: str, case: Case, released: bool = False) -> None:
         variant = {"variant": "release"} if released and loss == "PATLoss" else {}
-        criterion = getattr(reference, loss)(**options(loss, case), **variant)
+        criterion = truth(loss, **options(loss, case.counts), **variant)
         logits = case.logits.detach().double().requires_grad_()
-        self.draws = draws(getattr(pat_triton, loss)())
+        self.draws = draws(ours(loss))
         value = criterion(logits, case.target, **({"seed": self._key(case.device)} if self.draws else {}))
         if released and self.draws:
             value = value * (case.target != IGNORED).double().mean()

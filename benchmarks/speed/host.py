@@ -24,8 +24,7 @@ from ..captions import system
 from ..device import Machine, add_device, pick_timed
 from ..markdown import table
 from ..storage import add_save, read, refuse_taken, write
-from .formulas import FORMULAS
-from .ours import SUMS, ours
+from .ours import NAMES, SUMS, ours
 from .timing import machine
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("host", help="what a call costs its host, beside a bare autograd.Function")
     add_device(parser)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=tuple(MODES)[:2])
-    losses = (*FORMULAS, *SUMS)
-    parser.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS")
+    parser.add_argument("--losses", nargs="+", choices=NAMES, default=NAMES, metavar="LOSS")
     add_save(parser)
     parser.set_defaults(run=host)
 

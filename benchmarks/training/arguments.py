@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from pat_triton.losses import CATALOGUE
+
 from ..options import natural, positive, rate, share
-from ..speed.contest import LOSSES
 from . import networks
 from .datasets import VOID
 from .datasets.catalogue import SETS
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--pretrained", action="store_true", help="load the encoder's ImageNet weights (a download)")
     loss = parser.add_argument_group("loss")
     loss.add_argument("--loss", nargs="+", action="extend", metavar="LOSS",
-                      help=f"to train with, one after the other: {', '.join(LOSSES)}; with options, such as "
+                      help=f"to train with, one after the other: {', '.join(CATALOGUE)}; with options, such as "
                       "PATLoss(temperature=5); or made of parts, such as "
                       "SegmentationLoss(Focal(2), Variation(0.5), MaskSize())")  # fmt: skip
     loss.add_argument("--set", nargs="+", action="extend", metavar="[LOSS.]NAME=VALUE",

@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from ..speed.contest import draws
 from ..speed.cost import Cost, costs, disagreement
+from ..speed.ours import draws
 from . import checkpoint
 from .batches import Batches
 from .datasets import VOID, Data

@@ -9,10 +9,11 @@ import pytest
 import torch
 from camvid import camvid as drawn_camvid
 
-from benchmarks import numbers, storage
+from benchmarks import numbers, profiled, storage
 from benchmarks.paper import camvid
+from benchmarks.profiled import Kernels, Launch
 from benchmarks.speed import formulas
-from benchmarks.speed.gpu import candidates, speed, tiles
+from benchmarks.speed.gpu import candidates, kernels, speed, tiles
 from benchmarks.speed.gpu.clock import Clock
 from benchmarks.speed.record import Suite
 from benchmarks.speed.shapes import SHAPES, Sizes
@@ -42,13 +43,32 @@ def test_speed(tiny, tmp_path, monkeypatch, capsys):
     assert [(r.job, r.dtype) for r in suite.records] == [
         ("losses", "fp32"), ("losses", "bf16"), ("upsample", "fp32"), ("upsample", "bf16"),
     ]  # fmt: skip
-    ran = [(row.loss, row.contestant) for row in suite.records[0].rows if row.cost]
-    assert ran[-3:] == [("PATLoss", who) for who in ("torch", "eager", "released")]
+    ran = [row.contestant for row in suite.records[0].rows if row.cost and row.loss == "PATLoss"]
+    assert ran == ["torch", "eager", "released"]
     assert [row.cost.repeats for row in suite.records[0].rows if row.contestant == "released"] == [2, 2]
     assert not [row for row in suite.records[1].rows if row.contestant == "released"]
     assert numbers.markdown(tmp_path / "cpu-speed.json") in out
     with pytest.raises(SystemExit, match="exists, expected a folder without it"):
         part(speed, monkeypatch, capsys, *arguments)
+
+
+def test_kernels(tiny, tmp_path, monkeypatch, capsys):
+    """What every call takes, as it comes, and a table of it; a CPU has no launches."""
+    shape = 1, 5, 8, 16
+    planned = [kernels.Planned(name, shape, source, "bf16") for source in (shape[2:], (4, 8)) for name in kernels.NAMES]
+    monkeypatch.setattr(kernels, "PLANNED", planned)
+    monkeypatch.setattr(kernels, "launches", lambda *_: (Launch("one", 2, 6.0), Launch("another", 1, 4.0)))
+    monkeypatch.setenv("COMMIT", "abc")
+    code, _ = part(kernels, monkeypatch, capsys, "--save", tmp_path, "--device", "cpu")
+    assert code == 0
+    record = storage.read(tmp_path / "cpu-kernels.json", Kernels)
+    assert (record.commit, len(record.calls)) == ("abc", len(planned))
+    first = record.calls[0]
+    assert (first.queued > 0, first.longest) == (True, 4.0)
+    assert first.floor == pytest.approx((2 * 2 * 5 * 8 * 16 + 8 * 16) / 1e10 * 1e6, abs=0.01)
+    table = profiled.markdown(tmp_path / "cpu-kernels.json")
+    assert f"| 1x5x8x16, bf16 | 4 of {first.queued:.0f} ({first.floor / 4:.2f}) |" in table
+    assert "| 1x5x4x8 to 8x16, bf16 |" in table
 
 
 def test_a_part_has_no_speed_on_a_red_check(tiny, tmp_path, monkeypatch, capsys):
@@ -77,7 +97,7 @@ def test_speed_that_is_cut_off_leaves_a_file(tiny, tmp_path, monkeypatch, capsys
 def test_nothing_of_a_part_needs_rich():
     """A borrowed GPU may lack it."""
     code = "import sys; sys.modules.update(rich=None, matplotlib=None, PIL=None); import benchmarks.speed.gpu.{}"
-    for name in ("tests", "speed", "tiles"):
+    for name in ("tests", "kernels", "speed", "tiles"):
         subprocess.run([sys.executable, "-c", code.format(name)], cwd=ROOT, check=True)
 
 

@@ -60,7 +60,7 @@ def stand_in(folder, body):
 def test_an_unknown_part_is_an_error_that_lists_the_known(tmp_path):
     done = script("tests", "sped", tmp_path)
     assert done.returncode == 2
-    assert "parts out of: tests speed tiles camvid; got 'sped'" in done.stderr
+    assert "parts out of: tests kernels speed tiles camvid; got 'sped'" in done.stderr
     assert script(tmp_path).returncode == 2
     assert not list(tmp_path.iterdir())
 

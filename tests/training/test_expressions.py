@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import pat_triton as pt
-from benchmarks.speed.contest import LOSSES
 from benchmarks.training import arguments
 from benchmarks.training.expression import KNOWN, parse, rival
 from benchmarks.training.schedule import SCHEDULES, share_of_rate
 from pat_triton.adjustment import Variation
 from pat_triton.curves import Focal
+from pat_triton.losses import CATALOGUE
 from pat_triton.weights import MaskSize
 
 COUNTS = torch.tensor([500, 90, 7, 40, 12])
@@ -77,7 +77,7 @@ def test_what_is_no_loss(text, settings, message):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("text", [*LOSSES, "FocalLoss(gamma=3)", "LDAMLoss(scale=20)", "PATLoss(temperature=5)"])
+@pytest.mark.parametrize("text", [*CATALOGUE, "FocalLoss(gamma=3)", "LDAMLoss(scale=20)", "PATLoss(temperature=5)"])
 def test_the_eager_rival_is_the_same_loss(text, align_corners):
     torch.manual_seed(0)
     logits, target = torch.randn(2, 5, 6, 8), torch.randint(0, 5, (2, 24, 32))

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from libraries import needed
 from torch import nn
 
-from benchmarks.speed.contest import LOSSES
 from benchmarks.training import checkpoint, networks
 from benchmarks.training.networks import NETWORKS, batch_norm, libraries
+from pat_triton.losses import CATALOGUE
 
 LIBRARY = {
     "pyramid": None,
@@ -44,7 +44,7 @@ def built(model, classes=5, seed=0):
 def test_two_steps_with_its_losses(model, job, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.training.datasets.NUMBER_OF_SCENES", {"train": 4, "val": 2})
     # Of each library's networks, which take seconds a loss, two: a loss sees no network but its logits.
-    losses = LOSSES if LIBRARY[model] is None else ("CrossEntropyLoss", "PATLoss")
+    losses = tuple(CATALOGUE) if LIBRARY[model] is None else ("CrossEntropyLoss", "PATLoss")
     slim = ("--width", 4) if NETWORKS[model].width else ("--encoder", ENCODER)
     code, out = job(
         "train", "--model", model, *slim, "--loss", *losses, "--size", 64, 64, "--steps", 2, "--evaluate", 1,

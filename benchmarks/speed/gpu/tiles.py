@@ -20,13 +20,11 @@ from typing import Any
 
 import torch
 
-import pat_triton
-
 from ...captions import system
 from ...device import Machine, add_device, pick_timed
 from ...markdown import table
 from ..case import example
-from ..contest import options
+from ..ours import options, ours
 from ..timing import machine
 from .candidates import CASES, MOST_CHANGES, REGISTERS, Swept, Tile, candidates, caption
 from .clock import Clock, part_parser, workers
@@ -100,7 +98,7 @@ def _sweep(
 def prepared(case: Swept, device: torch.device, images: int) -> tuple[Callable[[], torch.Tensor], int]:
     """The loss of a batch with labels of a byte, whose gradient is made in the same pass; and the floor's bytes."""
     made = example((images, *case.shape[1:]), case.source, case.dtype, device)  # type: ignore[arg-type]
-    criterion = getattr(pat_triton, case.loss)(**options(case.loss, made), backend="triton", gradient="one_pass")
+    criterion = ours(case.loss, **options(case.loss, made.counts), backend="triton", gradient="one_pass")
     criterion = criterion.to(device)
     logits, target = made.logits, made.target.to(torch.uint8)
 
