@@ -55,14 +55,16 @@ class Taps:
         # The nodes that lie outside the source are given nothing.
         self.inside = slice(int(intervals[0] < 0), len(span) - int(intervals[1] == last))
 
-    def read(self, z: Tensor, dim: int, workspace: Workspace) -> Tensor:
-        """Nodes (..., rows, columns) -> outputs, along ``dim``, -2 or -1; they lie in ``workspace``."""
+    def read(self, z: Tensor, dim: int, workspace: Workspace, finite: bool) -> Tensor:
+        """Nodes (..., rows, columns) -> outputs, along ``dim``, -2 or -1; they lie in ``workspace``. finite: no node is
+        -inf."""
         slope = workspace.take(f"slope {dim}", z.shape, z)
         rest = z.shape[dim] - 1
         first, second = z.narrow(dim, 0, rest), z.narrow(dim, 1, rest)
         torch.sub(second, first, out=slope.narrow(dim, 0, rest))
         slope.narrow(dim, rest, 1).zero_()
-        slope.masked_fill_(z == -torch.inf, 0)  # -inf stays so towards any neighbour
+        if not finite:
+            slope.masked_fill_(z == -torch.inf, 0)  # -inf stays so towards any neighbour
         low = _pick(workspace, "low", z, self.low, dim)
         return low.addcmul_(_pick(workspace, "weight", slope, self.slope, dim), _along(self.weight, dim))
 
