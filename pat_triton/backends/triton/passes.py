@@ -101,8 +101,6 @@ class Pass:
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
         prediction = torch.empty(self.pixels, dtype=self.label_dtype, device=self.device) if self.sums else None
-        if grad_output is not None:
-            grad_output = grad_output.expand(self.pixels)
         partial = None
         if self.reduce:
             partial = numbers.new_empty(self.programs) if self.first_partial is None else tables
@@ -111,7 +109,8 @@ class Pass:
             regions = numbers.new_empty(self.tiling.programs, SUMS, self.classes)
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
-            arguments = StrideSources(target, pixel_weight, grad_output, loss_map, prediction, logits, gradient)
+            factor = None if grad_output is None else grad_output.expand(self.pixels)
+            arguments = StrideSources(target, pixel_weight, factor, loss_map, prediction, logits, gradient)
             kernels = self.kernels = plan_kernels(arguments, self.inputs, self.tiling, self.first_partial or 0)
         pointers = (
             logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, None, partial, tables, seed,
