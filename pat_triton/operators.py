@@ -19,6 +19,7 @@ from .inputs import Ignored, compute_dtype, label_dtype, table_dtype
 from .kinds import Cache, kinds
 from .plan import Call, Executed, Outcome, Plan, gradients, late, lead_rows
 from .prepare import Prepared
+from .regions import DERIVATIVES, SUMS
 from .settings import Parts, Settings, read
 from .statistics import Statistics
 
@@ -155,12 +156,13 @@ def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: A
         made += [logits.new_empty((B, L), dtype=dtype) for dtype in (compute, *(torch.int64,) * 3)]
     made += [torch.empty_like(z) for z, early in zip(heads, said.in_forward, strict=True) if early]
     if said.keeps:
-        rows = len(said.settings.rows) + len(heads) * B
-        if runs_kernels(said.settings.backend, logits.device):
+        rows, kernels = len(said.settings.rows) + len(heads) * B, runs_kernels(said.settings.backend, logits.device)
+        if kernels:
             rows += lead_rows(read(said.settings, None).parameters, L)
         made.append(logits.new_empty((rows, L), dtype=compute))
         if said.settings.regions:
-            made += [z.new_empty((B, 3, L), dtype=compute_dtype(z)) for z in heads]
+            shape = (B * (DERIVATIVES + SUMS) * L,) if kernels and not tensors else (B, DERIVATIVES, L)
+            made += [z.new_empty(shape, dtype=compute_dtype(z)) for z in heads]
         if said.settings.distribution is not None and not tensors:
             made.append(logits.new_empty(2 * len(heads), dtype=torch.int64))
     return made

@@ -17,7 +17,7 @@ from . import checks, noise
 from .autograd import differentiable
 from .backends.choose import Backend, choose
 from .description import Description
-from .inputs import ClassSums, compute_dtype, table_dtype
+from .inputs import ClassSums, table_dtype
 from .kinds import Cache, kinds
 from .numbers import Pair, pair
 from .prepare import Prepared, label_counts, prepare
@@ -149,18 +149,15 @@ class Executed(Plan):
             call.return_stats or self.labels_checked or bool(settings.regions)
             or description.counts_labels(call.class_counts is not None)
         )  # fmt: skip
-        self.region_losses = [
-            self.backend.planned_regions(
-                settings.regions, self.images, self.classes, compute_dtype(logits), labels.device, settings.ignored,
-                settings.reduction == "mean", call.region_weights,
-            )
-            for logits in call.heads
-        ]  # fmt: skip
+        self.region_losses = self.backend.planned_regions(
+            settings.regions, self.images, self.classes, labels.device, settings.ignored, settings.reduction == "mean",
+            call.region_weights,
+        )  # fmt: skip
         self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignored)
         self.tables = self.backend.planned_tables(
             description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads,
             self.dtype, labels.device, call.class_counts, call.weight, call.mask_sizes,
-            () if self.keeps else self.passes, settings.ignored, weighed=not call.factors,
+            () if self.keeps or settings.regions else self.passes, settings.ignored, weighed=not call.factors,
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
         self.ones = [1.0] * heads
@@ -194,10 +191,9 @@ class Executed(Plan):
             if own is not None:
                 labelled = histogram if pixel_weight is None else None
                 further = None if factors or numbers is None else numbers[number - len(heads) :]
-                term, derivatives = self.region_losses[number](
-                    own, labelled, call.region_weights, further, term, pair(factors[number] if factors else 1.0)
-                )
-                regions = *regions, derivatives
+                factor = pair(factors[number] if factors else 1.0)
+                self.region_losses(own, labelled, call.region_weights, further, term, factor)
+                regions = *regions, own
             loss = term if loss is None else loss + term
             gradients.append(gradient)
             if by_class is not None:

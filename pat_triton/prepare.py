@@ -21,7 +21,8 @@ class Prepared(NamedTuple):
 
     tables, rows, noise, offset, lead: as in ``LossInputs``, the weights of each head's images one after the other.
     seeds: two words for each head. histogram: of the labels, if they were counted. regions: of each head what the
-    logits gave: the derivatives of its region losses, (B, 3, L); empty before, and without region losses.
+    logits gave: the derivatives of its region losses, (B, 3, L), from kernels in one run with the sums behind them;
+    empty before, and without region losses.
     """
 
     tables: Tensor
