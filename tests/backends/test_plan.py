@@ -55,7 +55,8 @@ def unlooked(monkeypatch):
 @pytest.mark.parametrize("loss", EACH)
 def test_few_launches_and_no_other_operators(loss, given, kind, launches):
     """Histogram, tables, loss, its sum and the factor that arrives; for a second head loss, sum and factor. For region
-    losses at most three more: one or two losses of their sums, and a second launch of the backward of resized logits."""
+    losses at most three more: one or two losses of their sums, and one where the gradient of resized logits takes two.
+    """
     logits, target = tensors(kind)
     criterion = loss.ours(TRITON, **({"class_counts": COUNTS} if given else {}))
     for heads, most in (([logits], 5), ([logits, logits], 8)):

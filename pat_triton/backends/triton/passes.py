@@ -97,6 +97,7 @@ class Pass:
             self.partials += self.first_partial
         regions = inputs.regions and inputs.regions._replace(derivatives=None)
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None, regions=regions)
+        self.saved = 3 if inputs.regions is None else 9, *target.shape
         self.kernels: Kernels | None = None
 
     def __call__(
@@ -139,7 +140,7 @@ class Pass:
         the softmax's ``saved``; and several launches where an interval has more outputs than a program has lanes."""
         logits, target, gradient, *per_pixel, saved, partial = pointers[:9]
         if kernels.loss is not None:
-            saved = self.numbers.new_empty(3 if self.inputs.regions is None else 9, *self.pixels)
+            saved = self.numbers.new_empty(*self.saved)
             kernels.loss((logits, target, None, *per_pixel, saved, partial, *pointers[9:]))
             per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient
