@@ -15,16 +15,13 @@ from ...regions import Region
 from . import hardware, tiles
 from .histogram import histogram_kernel, plain_histogram_kernel
 from .launch import Launch
-from .passes import Layout, Pass, programs
+from .passes import ROOM, Layout, Pass, programs
 from .pixel import hidden
 from .predict import confusion_kernel
 from .region_loss import region_loss_kernel
 from .rescale import rescale_kernel
 from .tables import tables_kernel
 from .views import strides_over_pixels
-
-# Elements; partial sums begin where many can be read at once.
-ROOM = 16
 
 
 class Histogram:

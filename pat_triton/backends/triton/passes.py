@@ -25,6 +25,10 @@ from .upsample import upsample_kernel
 from .views import Strides, index_dtype, strides_over_pixels
 
 
+# Elements; partial sums begin where many can be read at once.
+ROOM = 16
+
+
 class Layout(NamedTuple):
     """The strides of a kernel's arguments of these names, None where there is none.
 
@@ -93,7 +97,7 @@ class Pass:
         self.region_sums = inputs.regions is not None and not self.differentiate
         self.partials, self.totals = self.programs, (SUMS + DERIVATIVES) * len(target) * L
         if self.region_sums:
-            self.first_partial = self.programs * SUMS * L
+            self.first_partial = triton.cdiv(self.programs * SUMS * L, ROOM) * ROOM
             self.partials += self.first_partial
         regions = inputs.regions and inputs.regions._replace(derivatives=None)
         self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None, regions=regions)
