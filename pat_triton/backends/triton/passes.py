@@ -24,7 +24,6 @@ from .total import region_totals_kernel, total_kernel
 from .upsample import upsample_kernel
 from .views import Strides, index_dtype, strides_over_pixels
 
-
 # Elements; partial sums begin where many can be read at once.
 ROOM = 16
 
