@@ -66,10 +66,9 @@ def label_counts(
     **given: Tensor | None,
 ) -> LabelCounts:  # fmt: skip
     """Of the batch; over its processes, if it lies on several. given: ``counts``, ``weight`` and ``mask_sizes``."""
-    sharding = parts.settings.sharding
-    if sharding is None:
+    if parts.settings.sharding is None:
         return LabelCounts(histogram, target, classes, ignored, **given)
-    return SharedLabelCounts(share(parts.process_group, sharding), histogram, target, classes, ignored, **given)
+    return SharedLabelCounts(share(parts), histogram, target, classes, ignored, **given)
 
 
 def prepare(

@@ -5,7 +5,6 @@ import pickle
 
 import pytest
 import torch
-import torch.distributed as dist
 from cases import EXACT, GPU, PATHS, assert_close, example
 from libraries import needed
 
@@ -210,19 +209,6 @@ REFUSED = {
 def test_refused(call, error, message):
     with pytest.raises(error, match=f"^{message}"):
         call()
-
-
-def test_compiled_over_processes_is_refused(tmp_path):
-    dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
-    try:
-        criterion = pat_triton.DiceLoss(process_group="world")
-        logits, target = batch()
-        assert criterion(logits, target) == pat_triton.DiceLoss()(logits, target)
-        with pytest.raises(Exception, match="process_group: a region loss, such as DiceLoss, of a batch that lies on"):
-            torch.compile(criterion, fullgraph=True, backend="aot_eager")(logits, target)
-    finally:
-        dist.destroy_process_group()
-        torch.compiler.reset()
 
 
 def test_a_compiled_sum_sees_a_change_of_a_term():
