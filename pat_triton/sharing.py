@@ -49,6 +49,13 @@ class Held:
     def __init__(self, group: "dist.ProcessGroup") -> None:
         self.group, self.name = group, group.group_name
 
+    def __eq__(self, other: object) -> bool:
+        """By name, which a graph can compare: terms of a sum are given their groups one by one."""
+        return isinstance(other, Held) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Held":
         return self
 
