@@ -88,6 +88,13 @@ class Case:
         return None if self.loss in REGIONS else dataclasses.replace(self, regions=())
 
     @property
+    def subtracted(self) -> float:
+        """What the formulas of region losses subtract from, in all: a 1 for each."""
+        factors = [1.0] * (self.loss in REGIONS) + [abs(factor) for factor, _, _ in self.regions]
+        each = 3 * self.shape[0] * self.shape[1] if self.reduction == "sum" else 1  # weights are 3 at most
+        return sum(factors) * abs(self.loss_weight) * each
+
+    @property
     def classes(self) -> Tensor:
         """Their numbers, to compare with (B, 1, *spatial)."""
         return torch.arange(self.shape[1]).view(-1, *[1] * len(self.size))
@@ -193,6 +200,8 @@ class Case:
                 patch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(n, 32 // n, 2, 32 // n, 1))
                 for name in ("HISTOGRAM_PIXELS", "CLASS_SUMS_PIXELS", "RESCALE_ELEMENTS", "TOTAL_PARTIALS"):
                     patch.setattr(tiles, name, 8 * n)
+                patch.setattr(tiles, "TOTAL_ROWS", 2)
+                patch.setattr(tiles, "TOTAL_COLUMNS", n)
                 patch.setattr(tiles, "HISTOGRAM_LABELS", 0)
                 patch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", 16 * n)
                 patch.setattr("pat_triton.backends.torch.count.CPU_LABELS", n)

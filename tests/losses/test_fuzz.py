@@ -86,9 +86,10 @@ def tolerances(case, path, z, unsure, factor):
     relative = base + 16 * torch.finfo(compute).eps * case.stretch * (largest(z.where(z > -1e299, 0)) + 25)
     # Where every pixel is sure, the reference loses the digits of log p and 1 - p that are below those of 1,
     # and float32 what is below 1e-38.
-    # A region loss has all its digits below 1, of sums to which every pixel adds.
-    lost = 64 * torch.finfo(torch.float64).eps + (relative if case.has_regions else 0.0)
-    value, gradient = (lost * largest(t) for t in unsure)
+    # A region loss has its digits below those of the sums to which every pixel adds.
+    digits = 64 * torch.finfo(torch.float64).eps
+    value, gradient = ((digits + (relative if case.has_regions else 0.0)) * largest(t) for t in unsure)
+    value += digits * case.subtracted
     # One pass rounds the gradient before the factor comes, and after. The interpreter truncates. The smallest
     # numbers have a fixed step.
     info, arrives = torch.finfo(case.dtype), factor is not None

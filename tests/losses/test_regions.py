@@ -10,6 +10,7 @@ from libraries import needed
 
 import pat_triton
 import reference
+from pat_triton.backends.triton import tiles
 from pat_triton.call import forget
 from pat_triton.regions import Region, Sums, needs, value_and_derivatives
 
@@ -98,6 +99,25 @@ def test_the_region_losses_of_smp():
 
 def batch():
     return example((2, 7, 9, 13))
+
+
+@pytest.mark.parametrize("size", [(9, 13), (18, 26)], ids=["dense", "resized"])
+def test_sums_of_many_programs(size, monkeypatch):
+    """More than are added up at once, and of more classes than one program adds up."""
+    monkeypatch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(8, 16, 1, 1))
+    monkeypatch.setattr(tiles, "TOTAL_ROWS", 2)
+    monkeypatch.setattr(tiles, "TOTAL_COLUMNS", 4)
+    forget()
+    logits, _ = batch()
+    _, target = example((2, 7, *size))
+    for per_image in (False, True):
+        z, x = (logits.to(device, torch.float64).requires_grad_() for device in (GPU, "cpu"))
+        value = pat_triton.DiceLoss(per_image=per_image, backend="triton")(z, target.to(GPU))
+        truth = reference.DiceLoss(per_image=per_image)(x, target)
+        value.backward()
+        truth.backward()
+        assert_close("loss", value.detach().cpu(), truth.detach(), EXACT)
+        assert_close("gradient", z.grad.cpu(), x.grad, EXACT)
 
 
 @pytest.mark.parametrize("path", PATHS)
