@@ -1,9 +1,11 @@
 """A kind of call is worked out once: what a hit costs, and what it must still see."""
 
+import contextlib
+
 import pytest
 import torch
 from calls import TRITON, step, tensors
-from cases import COUNTS, EACH, EXACT, GPU, NOISY, PATHS, WEIGHT, assert_close, enlarged, example
+from cases import COUNTS, EACH, EXACT, GPU, NOISY, PAT, PAT_AND_DICE, PATHS, WEIGHT, assert_close, enlarged, example
 from schedules import SCHEDULES
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -230,3 +232,21 @@ def test_an_option_that_another_thread_assigns_meanwhile_is_seen(path):
         pat_triton.SegmentationLoss.__bases__ = bases
     truth = pat_triton.BalancedSoftmaxLoss(backend=path[0])(logits, target)
     assert torch.equal(criterion(logits, target), truth) and not torch.equal(truth, before)
+
+
+@pytest.mark.parametrize("loss", [PAT, PAT_AND_DICE], ids=["PATLoss", "PATLoss+DiceLoss"])
+def test_saved_logits_come_back_with_other_strides(loss):
+    """As ``torch.autograd.graph.save_on_cpu`` gives them back, contiguous. The next backward finds its own plan."""
+    logits, target = tensors("dense")
+    criterion, made = loss.ours(TRITON, gradient="recompute"), []
+    for hooks in (
+        contextlib.nullcontext(),
+        torch.autograd.graph.saved_tensors_hooks(lambda t: t.contiguous(), lambda t: t),
+        contextlib.nullcontext(),
+    ):
+        z = logits.clone(memory_format=torch.channels_last).requires_grad_()
+        with hooks:
+            criterion(z, target).backward()
+        made.append(z.grad)
+    assert_close("gradient", made[1], made[0], EXACT)
+    assert torch.equal(made[2], made[0])
