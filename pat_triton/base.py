@@ -37,8 +37,9 @@ class Criterion(nn.Module):
     def tables(self) -> tuple[Tensor | None, Tensor | None, list[Tensor | None]]:
         """The class counts and class weights of the first loss, and those of the region losses."""
         losses = self.losses
-        first, regions = losses[0], [loss.weight for loss in losses if loss.has_regions]
-        return first.class_counts, None if first.has_regions else first.weight, regions
+        first, regions = losses[0], [loss._buffers["weight"] for loss in losses if loss.has_regions]
+        own = first._buffers  # as attributes of a module they would take thrice as long
+        return own["class_counts"], None if first.has_regions else own["weight"], regions
 
     def but(self, **options: Any) -> Any:
         """This criterion in another mode (``training``) or with another ``ignore_index``, ``reduction`` or

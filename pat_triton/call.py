@@ -134,11 +134,6 @@ def traced_call(
         factors = [one * weight for weight in weights]
     prepared: Any = [], [], None
     if by_torch:
-        if region_weights and c.training and first.process_group is not None:
-            raise RuntimeError(
-                "process_group: a region loss, such as DiceLoss, of a batch that lies on several processes is not "
-                "compiled; call it outside of torch.compile, or leave process_group=None"
-            )
         numbers, *prepared = _prepare(first, numbers, heads, factors, target, mask_sizes, pixel_weight)
     if weights is not None:  # they come after the others
         numbers, factors = torch.cat((numbers, *factors)), []

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks, noise, private
+from . import checks, private
 from .backends.choose import choose, runs_kernels
 from .inputs import Ignored, compute_dtype, label_dtype, table_dtype
 from .kinds import Cache, kinds
 from .plan import Call, Executed, Outcome, Plan, gradients, late, lead_rows
 from .prepare import Prepared
+from .regions import DERIVATIVES, SUMS
 from .settings import Parts, Settings, read
 from .statistics import Statistics
 
@@ -36,7 +37,7 @@ class Fixed:
         self.settings, self.factors, self.return_stats = settings, list(factors), return_stats
         self.graph, self.in_forward, self.late = tuple(graph), tuple(in_forward), late(graph, in_forward)
         self.keeps = any(self.late)
-        self.plans, self.backward_plans = Cache(32), Cache(32)
+        self.plans, self.backward_passes = Cache(32), Cache(32)
         self._untold = read(settings, None), self.factors
         self._seen: Any = None, self._untold
 
@@ -155,12 +156,13 @@ def _fake_forward(heads: list[Tensor], target: Tensor, numbers: Tensor, *rest: A
         made += [logits.new_empty((B, L), dtype=dtype) for dtype in (compute, *(torch.int64,) * 3)]
     made += [torch.empty_like(z) for z, early in zip(heads, said.in_forward, strict=True) if early]
     if said.keeps:
-        rows = len(said.settings.rows) + len(heads) * B
-        if runs_kernels(said.settings.backend, logits.device):
+        rows, kernels = len(said.settings.rows) + len(heads) * B, runs_kernels(said.settings.backend, logits.device)
+        if kernels:
             rows += lead_rows(read(said.settings, None).parameters, L)
         made.append(logits.new_empty((rows, L), dtype=compute))
         if said.settings.regions:
-            made += [z.new_empty((B, 3, L), dtype=compute_dtype(z)) for z in heads]
+            shape = (B * (DERIVATIVES + SUMS) * L,) if kernels and not tensors else (B, DERIVATIVES, L)
+            made += [z.new_empty(shape, dtype=compute_dtype(z)) for z in heads]
         if said.settings.distribution is not None and not tensors:
             made.append(logits.new_empty(2 * len(heads), dtype=torch.int64))
     return made
@@ -173,28 +175,17 @@ def _backward(
     said = fixed(text)
     tables, regions = kept[0], tuple(kept[1 : 1 + len(heads)]) if said.settings.regions else ()
     seeds, offset = (*kept[1 + len(regions) :], None, None)[:2]
-    kind = kinds((grad_output, *heads, target, pixel_weight, tables))
-    passes = None if kind is None or numbers is not None or regions else said.backward_plans.get(kind)
-    if passes is None:
-        (parts, _), (images, classes) = said.options_of(numbers), heads[0].shape[:2]
-        lead = 0 if numbers is not None else lead_rows(parts.parameters, classes)
-        prepared = Prepared(tables, said.settings.rows, parts.noise(classes), seeds, offset, None, lead, regions)
-        inputs = prepared.inputs(parts, images, len(heads), pixel_weight)
-        backend = choose(said.settings.backend, grad_output.device)
-        if numbers is not None or regions:
-            return [g for g in gradients(backend, inputs, heads, target, grad_output, said.late) if g is not None]
-        passes = [
-            backend.planned_pass(z, target, own, reduce=True, gradient=True, sums=False, grad_output=grad_output)
-            for z, own in zip(heads, inputs, strict=True)
-        ]
-        if kind is not None:
-            said.backward_plans.put(kind, passes)
-    each = noise.of_heads(seeds, len(heads))
-    return [
-        run(z, target, tables, seed, offset, pixel_weight, grad_output)[1]
-        for run, z, seed, want in zip(passes, heads, each, said.late, strict=True)
-        if want
-    ]
+    parts, _ = said.options_of(numbers)
+    classes, kernels = heads[0].shape[1], numbers is None
+    prepared = Prepared(
+        tables, said.settings.rows, parts.noise(classes), seeds, offset, None,
+        lead_rows(parts.parameters, classes) if kernels else 0, regions,
+    )  # fmt: skip
+    made = gradients(
+        choose(said.settings.backend, grad_output.device), said.backward_passes if kernels else None, parts, prepared,
+        heads, target, pixel_weight, grad_output, said.late,
+    )  # fmt: skip
+    return [g for g in made if g is not None]
 
 
 def _fake_backward(_: Tensor, heads: list[Tensor], *rest: Any) -> list[Tensor]:

@@ -17,7 +17,8 @@ from . import checks, noise
 from .autograd import differentiable
 from .backends.choose import Backend, choose
 from .description import Description
-from .inputs import ClassSums, LossInputs, compute_dtype, table_dtype
+from .inputs import ClassSums, table_dtype
+from .kinds import Cache, kinds
 from .numbers import Pair, pair
 from .prepare import Prepared, label_counts, prepare
 from .regions import Sums, value_and_derivatives
@@ -120,6 +121,7 @@ class Executed(Plan):
         self.rescales: list[Any] = [None] * len(call.heads)
         self.passes: list[Any] = [partial(self.backend.run, **options) for options in self.options]
         self.tables: Any = None
+        self.backward_passes = Cache(8)
         if self.lead and not settings.tables_by_torch:
             self._plan_tables(parts, call, labels)
         elif self.lead:
@@ -147,18 +149,15 @@ class Executed(Plan):
             call.return_stats or self.labels_checked or bool(settings.regions)
             or description.counts_labels(call.class_counts is not None)
         )  # fmt: skip
-        self.region_losses = [
-            self.backend.planned_regions(
-                settings.regions, self.images, self.classes, compute_dtype(logits), labels.device, settings.ignored,
-                settings.reduction == "mean", call.region_weights,
-            )
-            for logits in call.heads
-        ]  # fmt: skip
+        self.region_losses = self.backend.planned_regions(
+            settings.regions, self.images, self.classes, labels.device, settings.ignored, settings.reduction == "mean",
+            call.region_weights,
+        )  # fmt: skip
         self.histogram = self.backend.planned_histogram(labels, self.classes, settings.ignored)
         self.tables = self.backend.planned_tables(
             description, self.lead, self.noise.sigma if self.noise else 1.0, self.images, self.classes, heads,
             self.dtype, labels.device, call.class_counts, call.weight, call.mask_sizes,
-            () if self.keeps else self.passes, settings.ignored, weighed=not call.factors,
+            () if self.keeps or settings.regions else self.passes, settings.ignored, weighed=not call.factors,
         )  # fmt: skip
         self.divide_by = description.number_to_divide_by(self.images, labels[:1].numel(), self.classes)
         self.ones = [1.0] * heads
@@ -192,10 +191,9 @@ class Executed(Plan):
             if own is not None:
                 labelled = histogram if pixel_weight is None else None
                 further = None if factors or numbers is None else numbers[number - len(heads) :]
-                term, derivatives = self.region_losses[number](
-                    own, labelled, call.region_weights, further, term, pair(factors[number] if factors else 1.0)
-                )
-                regions = *regions, derivatives
+                factor = pair(factors[number] if factors else 1.0)
+                self.region_losses(own, labelled, call.region_weights, further, term, factor)
+                regions = *regions, own
             loss = term if loss is None else loss + term
             gradients.append(gradient)
             if by_class is not None:
@@ -257,8 +255,8 @@ class Executed(Plan):
         self, parts: Parts, prepared: Prepared, heads: Sequence[Tensor], target: Tensor, pixel_weight: Tensor | None,
         factor: Tensor, wanted: Sequence[bool],
     ) -> list[Tensor | None]:  # fmt: skip
-        inputs = prepared.inputs(parts, self.images, len(heads), pixel_weight)
-        return gradients(self.backend, inputs, heads, target, factor, wanted)
+        passes = None if self.tables is None else self.backward_passes
+        return gradients(self.backend, passes, parts, prepared, heads, target, pixel_weight, factor, wanted)
 
 
 def region_losses(parts: Parts, call: Call, number: int, sums: Any) -> tuple[Tensor, Tensor]:
@@ -275,13 +273,33 @@ def region_losses(parts: Parts, call: Call, number: int, sums: Any) -> tuple[Ten
 
 
 def gradients(
-    backend: Backend, inputs: Sequence[LossInputs], heads: Sequence[Tensor], target: Tensor, factor: Tensor,
-    wanted: Sequence[bool],
+    backend: Backend, passes: Cache | None, parts: Parts, prepared: Prepared, heads: Sequence[Tensor], target: Tensor,
+    pixel_weight: Tensor | None, factor: Tensor, wanted: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
-    """Of the heads that are wanted, times ``factor``."""
+    """Of the heads that are wanted, times ``factor``. passes: those of kinds of call before, of one plan; None where
+    each call has tables of its own. What a backward finds need not be as forward saved it: hooks on saved tensors may
+    change strides."""
+    kind = None if passes is None else kinds((factor, *heads, target, pixel_weight, prepared.tables))
+    planned = None if passes is None or kind is None else passes.get(kind)
+    if planned is None:
+        inputs = prepared.inputs(parts, len(target), len(heads), pixel_weight)
+        if passes is None or kind is None:
+            return [
+                backend.run(head, target, own, grad_output=factor).gradient if want else None
+                for head, own, want in zip(heads, inputs, wanted, strict=True)
+            ]
+        planned = [
+            backend.planned_pass(head, target, own, reduce=True, gradient=True, sums=False, grad_output=factor)
+            for head, own in zip(heads, inputs, strict=True)
+        ]
+        passes.put(kind, planned)
+    tables, _, _, seeds, offset, _, _, regions = prepared
+    each = noise.of_heads(seeds, len(heads))
     return [
-        backend.run(head, target, own, grad_output=factor).gradient if want else None
-        for head, own, want in zip(heads, inputs, wanted, strict=True)
+        run(head, target, tables, seed, offset, pixel_weight, factor, own)[1] if want else None
+        for run, head, seed, own, want in zip(
+            planned, heads, each, regions or (None,) * len(heads), wanted, strict=True
+        )
     ]
 
 

@@ -21,7 +21,8 @@ class Prepared(NamedTuple):
 
     tables, rows, noise, offset, lead: as in ``LossInputs``, the weights of each head's images one after the other.
     seeds: two words for each head. histogram: of the labels, if they were counted. regions: of each head what the
-    logits gave: the derivatives of its region losses, (B, 3, L); empty before, and without region losses.
+    logits gave: the derivatives of its region losses, (B, 3, L), from kernels in one run with the sums behind them;
+    empty before, and without region losses.
     """
 
     tables: Tensor
@@ -65,10 +66,9 @@ def label_counts(
     **given: Tensor | None,
 ) -> LabelCounts:  # fmt: skip
     """Of the batch; over its processes, if it lies on several. given: ``counts``, ``weight`` and ``mask_sizes``."""
-    sharding = parts.settings.sharding
-    if sharding is None:
+    if parts.settings.sharding is None:
         return LabelCounts(histogram, target, classes, ignored, **given)
-    return SharedLabelCounts(share(parts.process_group, sharding), histogram, target, classes, ignored, **given)
+    return SharedLabelCounts(share(parts), histogram, target, classes, ignored, **given)
 
 
 def prepare(

@@ -75,6 +75,13 @@ def mark_static(tensor: Tensor) -> Tensor:
 keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 
 
+def group_of(name: str) -> Any:
+    """The process group of this name, as torch's own operators in a graph find theirs."""
+    from torch.distributed.distributed_c10d import _resolve_process_group
+
+    return _resolve_process_group(name)  # type: ignore[arg-type]
+
+
 def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """``function.apply`` without its look for functorch's wrappers, a third of its cost: where no transform is
     active there are none."""

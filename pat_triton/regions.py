@@ -20,6 +20,8 @@ from torch import Tensor
 from .adjustment import statistics
 from .inputs import Ignored, counted
 
+SUMS, DERIVATIVES = 4, 3  # rows of I, P, Q and T, and by I, P and Q
+
 
 class Region(NamedTuple):
     """A region loss. The first six as above; the others are the options of ``DiceLoss``."""

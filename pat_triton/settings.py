@@ -14,6 +14,7 @@ from .inputs import Ignored
 from .kinds import Cache
 from .numbers import FIXED, NumberPairs, Numbers, pair
 from .regions import Region
+from .sharing import Held
 
 if TYPE_CHECKING:
     from .criterion import SegmentationLoss
@@ -28,7 +29,8 @@ class Settings(NamedTuple):
     curve: its name. numerator, divisor: of the weight rule, see ``pat_triton.weights``, and whether it has a beta.
     rows: the tables of the adjustment; distribution: of its noise. These five are None, False or () where a part is
     the user's own. ignored: labels without loss, and whether the user said so. sharding: "images" or "rows" of a batch
-    that lies on several processes, else None. regions: the region losses that are added.
+    that lies on several processes, else None. regions: the region losses that are added. group: torch's name of the
+    processes, for a graph; None is all of them.
     """
 
     curve: str
@@ -46,6 +48,7 @@ class Settings(NamedTuple):
     validate: bool
     sharding: str | None
     regions: tuple[Region, ...] = ()
+    group: str | None = None
 
     @property
     def text(self) -> str:
@@ -160,11 +163,12 @@ def sort(c: "SegmentationLoss", training: bool) -> Parts:
     if amounts is not None and type(rule) in weights.DESCRIBED:
         numerator, divisor, rest = rule.numerator, rule.divisor, rule.rest
         rows, drawn = n.rows, n.variation and n.variation.distribution
+    sharding = c.sharding if c.process_group is not None and training else None
     settings = Settings(
         c.curve.name, numerator, divisor, rest is not None, rows, drawn, checks.labels_of(c.ignore_index),
         not isinstance(c.ignore_index, checks.Default), c.reduction, c.align_corners,
-        c.backend, c.gradient, c.validate, c.sharding if c.process_group is not None and training else None,
-        c.regions,
+        c.backend, c.gradient, c.validate, sharding, c.regions,
+        c.process_group.name if sharding and isinstance(c.process_group, Held) else None,
     )  # fmt: skip
     # Of several parts together.
     scale, margin = checks.finite("scale", n.scale or 0.0), checks.finite("max_margin", n.margin or 0.0)

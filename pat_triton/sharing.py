@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from . import checks
+from . import checks, private
 from .adjustment import statistics
 from .regions import Sums
 from .weights import LabelCounts, cached
@@ -27,25 +27,34 @@ class Share(NamedTuple):
     processes: int
 
 
-def share(process_group: Any, sharding: str) -> Share:
-    """This process's, of ``process_group`` and ``sharding`` as ``SegmentationLoss`` takes them."""
+def share(parts: "Parts") -> Share:
+    """This process's, of options that say how the batch lies on several."""
     if not (dist.is_available() and dist.is_initialized()):
         raise ValueError(
             "process_group: torch.distributed is not initialised; call torch.distributed.init_process_group first "
             "(under torchrun), or leave process_group=None on one process"
         )
-    group = process_group.group if isinstance(process_group, Held) else None
+    name, group = parts.settings.group, None
+    if name is not None:  # in a graph the options have no group
+        group = parts.process_group.group if parts.process_group is not None else private.group_of(name)
     rank = dist.get_rank(group)
     if rank < 0:
         raise ValueError("process_group: this process is not a member of the group")
-    return Share(group, sharding == "rows", rank, dist.get_world_size(group))
+    return Share(group, parts.settings.sharding == "rows", rank, dist.get_world_size(group))
 
 
 class Held:
     """A process group in a module: copies of the module share it, and no file can keep it."""
 
     def __init__(self, group: "dist.ProcessGroup") -> None:
-        self.group = group
+        self.group, self.name = group, group.group_name
+
+    def __eq__(self, other: object) -> bool:
+        """By name, which a graph can compare: terms of a sum are given their groups one by one."""
+        return isinstance(other, Held) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Held":
         return self
@@ -133,9 +142,8 @@ class SharedLabelCounts(LabelCounts):
 
 
 def shared_sums(parts: "Parts", images: Tensor) -> Sums:
-    """Of region losses, in one all-reduce: (B, 4, L) of this process's part."""
-    assert parts.settings.sharding is not None
-    group, rows, _, processes = share(parts.process_group, parts.settings.sharding)
+    """Of region losses, in one all-reduce: (B, 4, L) of this process's part. A graph has it inside the operator."""
+    group, rows, _, processes = share(parts)
     images = statistics(images)
     if rows:  # of the same images on every process
         dist.all_reduce(images, group=group)

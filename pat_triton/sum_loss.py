@@ -64,8 +64,8 @@ class SumLoss(Criterion):
     def parts(self) -> tuple[Parts, Parts]:  # type: ignore[override]
         """Made again whenever those of a term are others."""
         of_terms = [loss.parts for loss in self.losses]
-        seen, made = self.__dict__.get("joined", ((), None))
-        if len(seen) != len(of_terms) or any(a is not b for a, b in zip(seen, of_terms, strict=True)):
+        seen, made = self.__dict__.get("joined", (None, None))
+        if seen != of_terms:
             checks.addable(self.losses)
             regions = tuple(region for loss in self.losses[1:] for region in loss.regions)
             made = tuple(parts.plus(regions) for parts in of_terms[0])
@@ -80,10 +80,10 @@ class SumLoss(Criterion):
             return partial(traced_call, self, options)
         options.setdefault("training", self.training)
         losses = [loss.but(**options) for loss in self.losses]
-        if all(a is b for a, b in zip(losses, self.losses, strict=True)):
+        if tuple(losses) == self.losses:
             return self
-        seen, made = self.__dict__.get("others", ((), None))
-        if len(seen) != len(losses) or any(a is not b for a, b in zip(seen, losses, strict=True)):
+        seen, made = self.__dict__.get("others", (None, None))
+        if seen != losses:
             made = SumLoss(*losses)
             self.__dict__["others"] = losses, made
         return made

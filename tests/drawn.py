@@ -14,6 +14,7 @@ from torch import Tensor
 import pat_triton
 import reference
 from pat_triton import adjustment
+from pat_triton.region_losses import REGIONS
 
 
 def holds(dtype: torch.dtype, value: int) -> bool:
@@ -47,6 +48,7 @@ class Case:
     loss: str
     arguments: dict[str, Any]
     adjustment: tuple[tuple[str, float | None], ...]  # class and argument, besides the loss's own
+    regions: tuple[tuple[float, str, dict[str, Any]], ...]  # factor, loss and arguments of what is added
     shape: tuple[int, ...]  # of the logits
     size: tuple[int, ...]  # of the target
     align_corners: bool
@@ -77,6 +79,22 @@ class Case:
         return self.loss == "BLVLoss" and self.training
 
     @property
+    def has_regions(self) -> bool:
+        return bool(self.regions) or self.loss in REGIONS
+
+    @property
+    def of_pixels(self) -> "Case | None":
+        """Without region losses; None where nothing is left."""
+        return None if self.loss in REGIONS else dataclasses.replace(self, regions=())
+
+    @property
+    def subtracted(self) -> float:
+        """What the formulas of region losses subtract from, in all: a 1 for each."""
+        factors = [1.0] * (self.loss in REGIONS) + [abs(factor) for factor, _, _ in self.regions]
+        each = 3 * self.shape[0] * self.shape[1] if self.reduction == "sum" else 1  # weights are 3 at most
+        return sum(factors) * abs(self.loss_weight) * each
+
+    @property
     def classes(self) -> Tensor:
         """Their numbers, to compare with (B, 1, *spatial)."""
         return torch.arange(self.shape[1]).view(-1, *[1] * len(self.size))
@@ -90,7 +108,8 @@ class Case:
         """How much an error of a logit grows: by scales, and by a curve's steepness."""
         scales = [v for name, v in self.adjustment if name == "Scale"]
         T, gamma = (self.arguments.get(name, 0.0) for name in ("temperature", "gamma"))
-        return math.prod(scales) * self.arguments.get("scale", 1.0) * (1 + gamma) * (1 + 1 / T if T else 1)
+        own = math.prod(scales) * self.arguments.get("scale", 1.0) * (1 + gamma) * (1 + 1 / T if T else 1)
+        return max([own, *(1 + arguments.get("gamma", 1.0) for _, _, arguments in self.regions)])
 
     @property
     def even(self) -> "Case":
@@ -136,7 +155,7 @@ class Case:
         }[self.upstream]
         return None if made is None else made.to(value.device, value.dtype)
 
-    def criterion(self, backend: str) -> pat_triton.SegmentationLoss:
+    def criterion(self, backend: str) -> pat_triton.SegmentationLoss | pat_triton.SumLoss:
         options = {"reduction": self.reduction, "loss_weight": self.loss_weight, "ignore_index": self.ignore_index}
         options |= {"align_corners": self.align_corners, "gradient": self.gradient, "backend": backend}
         made = getattr(pat_triton, self.loss)(**self.arguments, **options)
@@ -146,7 +165,8 @@ class Case:
             made = pat_triton.SegmentationLoss(
                 made.curve, (*made.adjustment, *extra), made.weights, **counted, **options
             )
-        return made.train(self.training)
+        more = (factor * getattr(pat_triton, name)(**own, **options) for factor, name, own in self.regions)
+        return sum(more, start=made).train(self.training)
 
     def reference(self, reduction: str) -> Any:
         extra = self.adjustment
@@ -163,10 +183,10 @@ class Case:
                         z = z + n.log() if name == "LogPrior" else z - v * (n / n.min()) ** -0.25 * own
                 return super().terms(scale * z, y, counts)
 
-        return Adjusted(
-            **self.arguments, reduction=reduction, loss_weight=self.loss_weight, ignore_index=self.ignore_index,
-            align_corners=self.align_corners,
-        )  # fmt: skip
+        options = {"loss_weight": self.loss_weight, "ignore_index": self.ignore_index, "reduction": reduction}
+        options["align_corners"] = self.align_corners
+        more = ((factor, getattr(reference, name)(**own, **options)) for factor, name, own in self.regions)
+        return reference.SumLoss((1.0, Adjusted(**self.arguments, **options)), *more)
 
     @contextlib.contextmanager
     def cuts(self) -> Iterator[None]:
@@ -180,6 +200,8 @@ class Case:
                 patch.setattr(tiles, "upsample_tile", lambda *_: tiles.UpsampleTile(n, 32 // n, 2, 32 // n, 1))
                 for name in ("HISTOGRAM_PIXELS", "CLASS_SUMS_PIXELS", "RESCALE_ELEMENTS", "TOTAL_PARTIALS"):
                     patch.setattr(tiles, name, 8 * n)
+                patch.setattr(tiles, "TOTAL_ROWS", 2)
+                patch.setattr(tiles, "TOTAL_COLUMNS", n)
                 patch.setattr(tiles, "HISTOGRAM_LABELS", 0)
                 patch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", 16 * n)
                 patch.setattr("pat_triton.backends.torch.count.CPU_LABELS", n)

@@ -6,7 +6,7 @@ import warnings
 
 import torch
 import torch.distributed as dist
-from cases import LOSSES, Loss, example
+from cases import LOSSES, PAT_AND_DICE, Loss, example
 
 import pat_triton
 
@@ -37,6 +37,10 @@ def main(where, rank):
     results["resized"] = one(Loss("BLVLoss"), "images", "mean", rank, size=(9, 8))
     results["compiled"] = one(Loss("BLVLoss"), "images", "mean", rank, compiled=True)
     results["compiled PAT"] = one(Loss("PATLoss"), "images", "mean", rank, compiled=True)
+    for sharding in ("images", "rows"):
+        results["compiled sum", sharding] = one(PAT_AND_DICE, sharding, "mean", rank, compiled=True)
+    own = [dist.new_group([0]), dist.new_group([1])][rank]
+    results["compiled in a group"] = one(PAT_AND_DICE, "images", "mean", rank, compiled=True, group=own)
     results["group"] = one(Loss("PATLoss"), "rows", "mean", rank, group=dist.new_group([0, 1]))
     results["alone"] = one(Loss("PATLoss"), "images", "mean", rank, training=False)
     results["errors"] = [error(call) for call in mistakes(rank)]

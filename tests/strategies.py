@@ -7,11 +7,14 @@ import torch
 from drawn import Case, Layout
 from hypothesis import strategies as st
 
+from pat_triton.region_losses import REGIONS
+
 LABELS = [torch.int64, torch.uint8, torch.int16, torch.int32]
 LOGITS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 # What has no offset or margin of its own, so that an adjustment of the logits comes before all of it, and the others.
 OPEN = ["CrossEntropyLoss", "FocalLoss", "ClassBalancedLoss", "ClassBalancedFocalLoss", "PATLoss", "BLVLoss"]
-NAMES = [*OPEN, "BalancedSoftmaxLoss", "LDAMLoss"]
+PIXELS = [*OPEN, "BalancedSoftmaxLoss", "LDAMLoss"]
+NAMES = [*PIXELS, *REGIONS, "sum"]
 
 
 @st.composite
@@ -46,6 +49,42 @@ def losses(draw: st.DrawFn, name: str, classes: int) -> dict[str, Any]:
     extra = [("LogPrior", None), ("Margin", 0.4), ("Scale", 2.0), ("Scale", 0.25)]
     adjusted = st.lists(st.sampled_from(extra), max_size=3) if name in OPEN else st.just([])
     return {"loss": name, "arguments": arguments, "adjustment": tuple(draw(adjusted))}
+
+
+@st.composite
+def regions(draw: st.DrawFn, name: str, classes: int) -> dict[str, Any]:
+    """A region loss's arguments. Not a smooth of 0 with absent classes, nor a gamma that is not whole: where next to
+    nothing of a class is predicted, or missed, they make much of the last digit."""
+    skip_absent = draw(st.booleans())
+    arguments: dict[str, Any] = {
+        "smooth": draw(st.sampled_from([1.0, 1e-3, 50.0] + [0.0] * skip_absent)),
+        "per_image": draw(st.booleans()),
+        "skip_absent": skip_absent,
+        "squared": draw(st.booleans()),
+    }
+    if draw(st.booleans()):
+        arguments["classes"] = draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=4, unique=True))
+    if draw(st.booleans()):
+        weight = draw(st.lists(st.sampled_from([1.0, 0.0, 0.5, 3.0]), max_size=6))
+        arguments["weight"] = ([1.0, *weight] * classes)[:classes]
+    if name == "TverskyLoss":
+        arguments |= {key: draw(st.sampled_from([0.5, 0.3, 1.0])) for key in ("alpha", "beta")}
+        arguments["gamma"] = draw(st.sampled_from([1.0, 2.0, 3.0]))
+    return arguments
+
+
+@st.composite
+def terms(draw: st.DrawFn, name: str, classes: int) -> dict[str, Any]:
+    """What is computed: one loss, or the sum of one and region losses."""
+    if name in REGIONS:
+        return {"loss": name, "arguments": draw(regions(name, classes)), "adjustment": (), "regions": ()}
+    added = ()
+    if name == "sum":
+        name = draw(st.sampled_from([*PIXELS, "DiceLoss"]))
+        kinds = draw(st.lists(st.sampled_from(list(REGIONS)), min_size=1, max_size=2))
+        added = tuple((draw(st.sampled_from([1.0, 0.5, -2.0])), kind, draw(regions(kind, classes))) for kind in kinds)
+    one = draw(terms(name, classes)) if name in REGIONS else draw(losses(name, classes))
+    return {**one, "regions": added}
 
 
 @st.composite
@@ -100,10 +139,11 @@ def layouts(draw: st.DrawFn, rank: int, repeat: bool = True) -> Layout:
 def cases(draw: st.DrawFn, loss: str, resized: bool, small: bool) -> Case:
     few, many = [3, 2, 4, 5, 8, 9], [7, 16, 17, 19, 33, 40, 150, 257, 1100]
     classes = draw(st.sampled_from(few if small else few + many))
-    parameters = draw(losses(loss, classes))
+    parameters = draw(terms(loss, classes))
+    by_regions = loss in (*REGIONS, "sum")
     problem = draw(problems(classes, resized, small))
     dtype, rank = problem["dtype"], len(problem["shape"])
-    reduction = draw(st.sampled_from(["mean", "sum", "none"]))
+    reduction = draw(st.sampled_from(["mean", "sum", "none"][: 3 - by_regions]))
     # float16 ends at 65504, and a gradient of one pass is rounded to it.
     unit = 1 / 64 if dtype == torch.float16 and reduction != "mean" else 1.0
     return Case(
@@ -114,9 +154,7 @@ def cases(draw: st.DrawFn, loss: str, resized: bool, small: bool) -> Case:
         reduction=reduction,
         loss_weight=unit * draw(st.sampled_from([1.0, 0.4, -2.0])),
         gradient=draw(
-            st.sampled_from(
-                ["auto", "recompute"] if resized and reduction == "none" else ["auto", "recompute", "one_pass"]
-            )
+            st.sampled_from(["auto", "recompute", "one_pass"][: 3 - (by_regions or (resized and reduction == "none"))])
         ),
         training=draw(st.booleans()),
         graph=draw(st.sampled_from(["leaf", "leaf", "leaf", "inside", "inside", "without"])),

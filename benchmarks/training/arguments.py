@@ -52,8 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loss = parser.add_argument_group("loss")
     loss.add_argument("--loss", nargs="+", action="extend", metavar="LOSS",
                       help=f"to train with, one after the other: {', '.join(CATALOGUE)}; with options, such as "
-                      "PATLoss(temperature=5); or made of parts, such as "
-                      "SegmentationLoss(Focal(2), Variation(0.5), MaskSize())")  # fmt: skip
+                      "PATLoss(temperature=5); made of parts, such as "
+                      "SegmentationLoss(Focal(2), Variation(0.5), MaskSize()); or a sum with region losses, such as "
+                      "'PATLoss + 0.5 * DiceLoss'")  # fmt: skip
     loss.add_argument("--set", nargs="+", action="extend", metavar="[LOSS.]NAME=VALUE",
                       help="options of the losses, such as PATLoss.temperature=5")  # fmt: skip
     loss.add_argument("--import", nargs="+", action="extend", dest="imports", metavar="MODULE",
@@ -102,11 +103,11 @@ def complete(given: dict[str, Any]) -> argparse.Namespace:
     if args.classes is not None and not 2 <= args.classes < VOID:
         raise ValueError(f"--classes: got {args.classes}, expected 2 to {VOID - 1}")
     load_modules(args.imports)
-    expressions = [str(parse(text, args.set)) for text in args.loss]
+    expressions = [parse(text, args.set) for text in args.loss]
     if len(set(expressions)) < len(expressions):
-        raise ValueError(f"--loss: got {', '.join(expressions)}, expected each loss once")
+        raise ValueError(f"--loss: got {', '.join(map(str, expressions))}, expected each loss once")
     named = {setting.partition("=")[0].rpartition(".")[0] for setting in args.set} - {""}
-    for loss in named - {text.partition("(")[0] for text in args.loss}:
+    for loss in named - {term.name for expression in expressions for term in expression.terms}:
         raise ValueError(f"--set: got an option of {loss}, which is not among --loss")
     return args
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pat_triton import SegmentationLoss, Statistics, metrics, predict
+from pat_triton import SegmentationLoss, Statistics, SumLoss, metrics, predict
 from pat_triton.checks import mark_invalid
 
 from .batches import POOL
@@ -35,7 +35,9 @@ class Scores:
 class Judge:
     """Predictions of a network, a loss and metrics at the labels' size, in one pass over the logits. In float32."""
 
-    def __init__(self, model: nn.Module, criterion: SegmentationLoss, device: torch.device, batch: int) -> None:
+    def __init__(
+        self, model: nn.Module, criterion: SegmentationLoss | SumLoss, device: torch.device, batch: int
+    ) -> None:
         self.model = model
         self.criterion = criterion
         self.device = device
@@ -44,15 +46,16 @@ class Judge:
     def scores(self, split: Split, tail: Tensor) -> Scores:
         """tail (L,) bool."""
         self.criterion.eval()
-        parts = []
+        parts, finite = [], []
         for logits, labels in self._predicted(split, range(len(split))):
-            _, stats = self.criterion(logits, labels, return_stats=True)
+            loss, stats = self.criterion(logits, labels, return_stats=True)
+            finite.append(loss.isfinite())
             # The loss is a mean over the batch, which may be a smaller one at the end.
             parts.append(stats._replace(loss=stats.loss * (len(labels) / len(split))))
         self.criterion.train()
         stats = Statistics(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         # A network that diverged has nan logits, which would count as predictions of the first class.
-        stats = stats._replace(correct=mark_invalid(stats.correct, ~stats.loss.isfinite().all()))
+        stats = stats._replace(correct=mark_invalid(stats.correct, ~torch.stack(finite).all().cpu()))
         iou, mean = metrics.iou(stats)
         return Scores(
             iou=tuple(iou.tolist()),

@@ -57,15 +57,18 @@ def test_everything_compiles(codes):
         "confusion_kernel": 2,
         "histogram_kernel": 2 + 4,
         "plain_histogram_kernel": 1,
-        # With each loss kernel that sums up, and with the upsample kernels of curves, of resized logits and of sums.
-        "total_kernel": 3 * 2 + 8 + 6 + 9 + 4 + 4 + 4,
+        # With each loss kernel that sums up, and with the upsample kernels of curves, of resized logits and of sums;
+        # for region losses the one after.
+        "total_kernel": 3 * 2 + 8 + 6 + 9 + 4 + 4,
+        "region_totals_kernel": 4,
         "rescale_kernel": 2,
     }
     whole = Counter(c["kernel"] for c in codes if "whole" in c)
     # Each loss, resized logits, two heads with one histogram and one set of tables, given mask sizes. A region loss has
     # a pass each way, and nothing to rescale.
     once = {"plain_histogram_kernel": 11 + 6, "tables_kernel": 11 + 6, "region_loss_kernel": 7}
-    heads = {"loss_kernel": 10 + 12, "upsample_kernel": 2, "total_kernel": 12 + 6, "rescale_kernel": 12}
+    heads = {"loss_kernel": 10 + 12, "upsample_kernel": 2, "total_kernel": 12, "region_totals_kernel": 6}
+    heads["rescale_kernel"] = 12
     assert whole == (once | heads if detailed else {})
 
 

@@ -67,7 +67,7 @@ def reference(case, z, y, factor, device, reduction):
     """(value, gradient) in float64, with the noise that is drawn on ``device``."""
     z = z.clone().requires_grad_()
     key = {}
-    if case.loss == "BLVLoss":
+    if case.loss == "BLVLoss":  # which alone takes them
         torch.manual_seed(case.seed)
         key = {"seed": tuple(torch.randint(0, 1 << 32, (2,), device=device).tolist()), "training": case.training}
     value = case.reference(reduction)(z, y, **key)
@@ -86,7 +86,10 @@ def tolerances(case, path, z, unsure, factor):
     relative = base + 16 * torch.finfo(compute).eps * case.stretch * (largest(z.where(z > -1e299, 0)) + 25)
     # Where every pixel is sure, the reference loses the digits of log p and 1 - p that are below those of 1,
     # and float32 what is below 1e-38.
-    value, gradient = (64 * torch.finfo(torch.float64).eps * largest(t) for t in unsure)
+    # A region loss has its digits below those of the sums to which every pixel adds.
+    digits = 64 * torch.finfo(torch.float64).eps
+    value, gradient = ((digits + (relative if case.has_regions else 0.0)) * largest(t) for t in unsure)
+    value += digits * case.subtracted
     # One pass rounds the gradient before the factor comes, and after. The interpreter truncates. The smallest
     # numbers have a fixed step.
     info, arrives = torch.finfo(case.dtype), factor is not None
@@ -139,8 +142,14 @@ def check(case, path):
     else:
         assert torch.equal(prediction[:, None][known], full.argmax(1, keepdim=True)[known]), "prediction"
     if case.stats:
-        terms, _ = reference(case, z, y, torch.ones(y.shape).double(), device, "none")
-        terms = terms * (truth[0].sum() / (terms.sum() or 1))
+        terms = torch.zeros(y.shape)
+        if case.of_pixels is not None:
+            ones = {"none": torch.ones(y.shape).double()}
+            (terms, _), (total, _) = (
+                reference(case.of_pixels, z, y, ones.get(reduction), device, reduction)
+                for reduction in ("none", case.reduction)
+            )
+            terms = terms * (total.sum() / (terms.sum() or 1))
         check_statistics(case, statistics, y, terms, prediction, tolerance[0])
     return results, tolerance
 

@@ -5,12 +5,12 @@ import pickle
 
 import pytest
 import torch
-import torch.distributed as dist
 from cases import EXACT, GPU, PATHS, assert_close, example
 from libraries import needed
 
 import pat_triton
 import reference
+from pat_triton.backends.triton import tiles
 from pat_triton.call import forget
 from pat_triton.regions import Region, Sums, needs, value_and_derivatives
 
@@ -99,6 +99,25 @@ def test_the_region_losses_of_smp():
 
 def batch():
     return example((2, 7, 9, 13))
+
+
+@pytest.mark.parametrize("size", [(9, 13), (18, 26)], ids=["dense", "resized"])
+def test_sums_of_many_programs(size, monkeypatch):
+    """More than are added up at once, and of more classes than one program adds up."""
+    monkeypatch.setattr(tiles, "loss_tile", lambda *_: tiles.Tile(8, 16, 1, 1))
+    monkeypatch.setattr(tiles, "TOTAL_ROWS", 2)
+    monkeypatch.setattr(tiles, "TOTAL_COLUMNS", 4)
+    forget()
+    logits, _ = batch()
+    _, target = example((2, 7, *size))
+    for per_image in (False, True):
+        z, x = (logits.to(device, torch.float64).requires_grad_() for device in (GPU, "cpu"))
+        value = pat_triton.DiceLoss(per_image=per_image, backend="triton")(z, target.to(GPU))
+        truth = reference.DiceLoss(per_image=per_image)(x, target)
+        value.backward()
+        truth.backward()
+        assert_close("loss", value.detach().cpu(), truth.detach(), EXACT)
+        assert_close("gradient", z.grad.cpu(), x.grad, EXACT)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -210,19 +229,6 @@ REFUSED = {
 def test_refused(call, error, message):
     with pytest.raises(error, match=f"^{message}"):
         call()
-
-
-def test_compiled_over_processes_is_refused(tmp_path):
-    dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
-    try:
-        criterion = pat_triton.DiceLoss(process_group="world")
-        logits, target = batch()
-        assert criterion(logits, target) == pat_triton.DiceLoss()(logits, target)
-        with pytest.raises(Exception, match="process_group: a region loss, such as DiceLoss, of a batch that lies on"):
-            torch.compile(criterion, fullgraph=True, backend="aot_eager")(logits, target)
-    finally:
-        dist.destroy_process_group()
-        torch.compiler.reset()
 
 
 def test_a_compiled_sum_sees_a_change_of_a_term():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from cases import EXACT, LOSSES, NOISY, Loss, assert_close, example
+from cases import EXACT, LOSSES, NOISY, PAT_AND_DICE, Loss, assert_close, example
 from processes import SEED, SHAPE
 
 import pat_triton
@@ -85,6 +85,8 @@ def test_resized_compiled_and_a_group(results):
     assert_mean([r["resized"] for r in results], whole(Loss("BLVLoss"), size=(9, 8)), "images")
     assert_mean([r["compiled"] for r in results], whole(Loss("BLVLoss")), "images")
     assert_mean([r["compiled PAT"] for r in results], whole(Loss("PATLoss")), "images")
+    for sharding in ("images", "rows"):
+        assert_mean([r["compiled sum", sharding] for r in results], whole(PAT_AND_DICE), sharding)
     assert_mean([r["group"] for r in results], whole(Loss("PATLoss")), "rows")
 
 
@@ -92,6 +94,14 @@ def test_in_eval_mode_each_is_alone(results):
     logits, target = example(SHAPE)
     for (value, _), part in zip([r["alone"] for r in results], (slice(2), slice(2, 3)), strict=True):
         assert_close("loss", value, pat_triton.PATLoss().eval()(logits[part], target[part]), EXACT)
+
+
+def test_a_graph_finds_its_group(results):
+    """Here one of a single process."""
+    logits, target = example(SHAPE)
+    for (value, _), part in zip([r["compiled in a group"] for r in results], (slice(2), slice(2, 3)), strict=True):
+        alone = PAT_AND_DICE.ours(("torch", torch.device("cpu")))(logits[part], target[part])
+        assert_close("loss", value, alone, EXACT)
 
 
 def test_mistakes_are_said_on_every_process(results):

@@ -38,13 +38,29 @@ def test_the_open_form_takes_the_three_parts():
         assert loss.class_counts.tolist() == COUNTS.tolist()
 
 
+def test_a_sum_has_factors_and_options():
+    total = parse("PATLoss(temperature=5) + 0.5 * DiceLoss(classes=(1, 2)) + JaccardLoss * -2", ["DiceLoss.smooth=0"])
+    assert str(total) == "PATLoss(temperature=5) + 0.5 * DiceLoss(classes=(1, 2), smooth=0) + -2 * JaccardLoss"
+    made = total.build(class_counts=COUNTS, align_corners=True)
+    pat, dice, jaccard = made.terms
+    assert pat.curve == pt.PATLoss(temperature=5).curve
+    assert (pat.loss_weight, dice.loss_weight, jaccard.loss_weight) == (1, 0.5, -2)
+    assert (dice.classes, dice.smooth, dice.align_corners) == ((1, 2), 0, True)
+    assert parse(str(total)) == total
+    assert str(parse("2 * (CrossEntropyLoss + 0.5 * DiceLoss)")) == "2 * CrossEntropyLoss + DiceLoss"
+    assert isinstance(parse("DiceLoss").build(class_counts=COUNTS), pt.DiceLoss)
+
+
 def test_a_setting_is_of_one_loss_or_of_all():
     settings = ("PATLoss.temperature=5", "reduction=sum")
     assert str(parse("PATLoss(temperature=9)", settings)) == "PATLoss(temperature=5, reduction=sum)"
     assert str(parse("CrossEntropyLoss", settings)) == "CrossEntropyLoss(reduction=sum)"
 
 
-EXPECTED = f"expected one of {', '.join(KNOWN)}, or one with options, such as PATLoss(temperature=5)"
+EXPECTED = (
+    f"expected one of {', '.join(KNOWN)}, or one with options, such as PATLoss(temperature=5), or a sum, such as "
+    "PATLoss + 0.5 * DiceLoss"
+)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +69,13 @@ EXPECTED = f"expected one of {', '.join(KNOWN)}, or one with options, such as PA
         ("PAT", (), f"--loss: got 'PAT', {EXPECTED}"),
         ("PATLoss(", (), f"--loss: got 'PATLoss(', {EXPECTED}"),
         ("PATLoss().forward()", (), f"--loss: got 'PATLoss().forward()', {EXPECTED}"),
+        ("PATLoss + Dice", (), f"--loss: got 'PATLoss + Dice' with 'Dice', {EXPECTED}"),
+        ("PATLoss - DiceLoss", (), f"--loss: got 'PATLoss - DiceLoss', {EXPECTED}"),
+        ("PATLoss + 0.5", (), f"--loss: got 'PATLoss + 0.5' with '0.5', {EXPECTED}"),
+        ("PATLoss * DiceLoss", (), f"--loss: got 'PATLoss * DiceLoss', {EXPECTED}"),
+        ("PATLoss + LDAMLoss", (), "--loss PATLoss + LDAMLoss: +: got PATLoss and LDAMLoss, expected at most one loss"),
+        ("PATLoss + DiceLoss(smooth=-1)", (), "--loss PATLoss + DiceLoss(smooth=-1): smooth: expected 0 or"),
+        ("DiceLoss", ("reduction=none",), "--loss DiceLoss(reduction=none): reduction: got 'none', expected 'mean' or"),
         ("PATLoss(**{'a': 1})", (), "--loss: got \"PATLoss(**{'a': 1})\", expected each option once, by its name"),
         ("PATLoss(epsilon=1, epsilon=2)", (), "--loss: got 'PATLoss(epsilon=1, epsilon=2)', expected each option once"),
         ("SegmentationLoss(Focal(**{'gamma': 3}))", (), "--loss SegmentationLoss(Focal(**{'gamma': 3})): got \"Focal("),
@@ -90,7 +113,9 @@ def test_the_eager_rival_is_the_same_loss(text, align_corners):
     torch.testing.assert_close(theirs(logits, target), ours(logits, target), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("text", ["PATLoss(5)", "PATLoss(epsilon=0.1)", "SegmentationLoss(Focal(2))"])
+@pytest.mark.parametrize(
+    "text", ["PATLoss(5)", "PATLoss(epsilon=0.1)", "SegmentationLoss(Focal(2))", "DiceLoss", "PATLoss + DiceLoss"]
+)
 def test_some_losses_have_no_rival(text):
     assert rival(parse(text), COUNTS, False) is None
 
@@ -103,6 +128,10 @@ def test_some_losses_have_no_rival(text):
         ({"data": "scenes", "root": "x"},
          "--root: got x, expected none: scenes are synthetic; --data folder reads one"),
         ({"data": "ade20k", "classes": 256}, "--classes: got 256, expected 2 to 254"),
+        ({"loss": ["PATLoss + DiceLoss", "PATLoss+1*DiceLoss"]},
+         "--loss: got PATLoss + DiceLoss, PATLoss + DiceLoss, expected each loss once"),
+        ({"loss": ["PATLoss + DiceLoss"], "set": ["JaccardLoss.smooth=0"]},
+         "--set: got an option of JaccardLoss, which is not among --loss"),
         ({"loss": ["PATLoss"], "set": ["FocalLoss.gamma=2"]},
          "--set: got an option of FocalLoss, which is not among --loss"),
     ],

@@ -19,7 +19,8 @@ def poison():
 def test_train_on_drawn_scenes(job, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.training.datasets.NUMBER_OF_SCENES", {"train": 6, "val": 5})
     for _ in range(2):  # the second run overwrites nothing
-        code, out = job("train", "--size", 32, 64, "--steps", 2, "--width", 4, "--out", tmp_path)
+        losses = ("CrossEntropyLoss", "PATLoss + 0.5 * DiceLoss")
+        code, out = job("train", "--size", 32, 64, "--steps", 2, "--width", 4, "--loss", *losses, "--out", tmp_path)
         assert code == 0, out.err
         for row in ("mean, tail", "pixel accuracy", "loss, ms a step: ours", "peak MiB", "pedestrian"):
             assert row in out.out

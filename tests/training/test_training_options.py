@@ -94,8 +94,8 @@ def test_a_batch_of_one_that_cannot_be_normalised():
         made.step()
 
 
-def judged(model, images):
-    return Judge(model, pat_triton.PATLoss(), CPU, 2).scores(images, torch.arange(12) > 5)
+def judged(model, images, criterion=None):
+    return Judge(model, criterion or pat_triton.PATLoss(), CPU, 2).scores(images, torch.arange(12) > 5)
 
 
 def test_scores_are_those_of_all_batches():
@@ -116,11 +116,12 @@ def test_scores_are_those_of_all_batches():
     assert scores.loss_by_class == pytest.approx(np.mean(losses, 0), rel=1e-5)
 
 
-def test_a_network_that_diverged_has_no_scores():
+@pytest.mark.parametrize("criterion", [pat_triton.PATLoss(), pat_triton.DiceLoss()])
+def test_a_network_that_diverged_has_no_scores(criterion):
     """Its logits are nan, and the first class the largest of them."""
     model = PyramidNet(12, 2)
     nn.init.constant_(model.head[-1].bias, torch.nan)
-    scores = judged(model, split())
+    scores = judged(model, split(), criterion)
     assert all(np.isnan(value) for value in (scores.miou, scores.tail_miou, scores.pixel_accuracy, scores.dice_error))
     assert np.isnan(scores.iou).all()
 

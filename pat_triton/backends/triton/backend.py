@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...inputs import Ignored, LossInputs, Result, compute_dtype, label_dtype
 from ...kinds import Cache, kinds
+from ...regions import DERIVATIVES, SUMS
 from ...resize import Resize, bilinear
 from . import hardware, tiles
 from .counting import Confusion, Histogram, RegionLosses, TableMaker, rescale
@@ -55,9 +56,13 @@ def run(
     )  # fmt: skip
     options: dict[str, Any] = {"reduce": reduce, "gradient": gradient, "sums": sums, "grad_output": grad_output}
     made = _planned("pass", tensors, rest, lambda: Pass(logits, target, inputs, **options))
-    loss, made_gradient, by_class, regions = made(*tensors)
-    if regions is not None and inputs.pixel_weight is None:
-        regions[:, 3] = histogram(target, logits.shape[1], inputs.ignored)[:, :-1]
+    loss, made_gradient, by_class, totals = made(*tensors)
+    regions = None
+    if totals is not None:
+        L = logits.shape[1]
+        regions = totals[DERIVATIVES * len(target) * L :].view(-1, SUMS, L)
+        if inputs.pixel_weight is None:
+            regions[:, 3] = histogram(target, L, inputs.ignored)[:, :-1]
     return Result(loss, made_gradient, by_class, regions)
 
 

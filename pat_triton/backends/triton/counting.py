@@ -15,16 +15,13 @@ from ...regions import Region
 from . import hardware, tiles
 from .histogram import histogram_kernel, plain_histogram_kernel
 from .launch import Launch
-from .passes import Layout, Pass, programs
+from .passes import ROOM, Layout, Pass, programs
 from .pixel import hidden
 from .predict import confusion_kernel
 from .region_loss import region_loss_kernel
 from .rescale import rescale_kernel
 from .tables import tables_kernel
 from .views import strides_over_pixels
-
-# Elements; partial sums begin where many can be read at once.
-ROOM = 16
 
 
 class Histogram:
@@ -104,14 +101,14 @@ def _strides(mask_sizes: Tensor | None) -> tuple[int, ...]:
 
 
 class RegionLosses:
-    """Region losses of one kind of call, a launch each: their loss added to that of the pixels, and its derivatives by
-    the sums, (B, 3, L). weights: of the classes, for each of the ``regions``. mean: over classes, else the sum."""
+    """Region losses of one kind of call, a launch each: their loss added to that of the pixels, and its derivatives
+    written before the sums, see ``Pass``. weights: of the classes, for each of the ``regions``. mean: over classes,
+    else the sum."""
 
     def __init__(
-        self, regions: Sequence[Region], images: int, classes: int, dtype: torch.dtype, device: torch.device,
-        ignored: Ignored, mean: bool, weights: Sequence[Tensor | None],
+        self, regions: Sequence[Region], images: int, classes: int, device: torch.device, ignored: Ignored, mean: bool,
+        weights: Sequence[Tensor | None],
     ) -> None:  # fmt: skip
-        self.numbers, self.shape = torch.empty(0, dtype=dtype, device=device), (images, 3, classes)
         self.launches = [
             Launch(
                 region_loss_kernel, 1, device, 1 if weight is None else weight.stride(0), hidden(ignored, torch.int64),
@@ -123,17 +120,13 @@ class RegionLosses:
         ]  # fmt: skip
 
     def __call__(
-        self, sums: Tensor, histogram: Tensor | None, weights: Sequence[Tensor | None], numbers: Tensor | None,
+        self, totals: Tensor, histogram: Tensor | None, weights: Sequence[Tensor | None], numbers: Tensor | None,
         loss: Tensor, factor: Pair,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ) -> None:  # fmt: skip
         """histogram: None where pixels have weights, whose sums are among the others. numbers: where they are in
         memory, with the factor first."""
-        derivatives = self.numbers.new_empty(self.shape)
         for launch, weight in zip(self.launches, weights, strict=True):
-            total = self.numbers.new_empty(())
-            launch((sums, histogram, weight, numbers, loss, total, derivatives), factor)
-            loss = total
-        return loss, derivatives
+            launch((histogram, weight, numbers, loss, totals), factor)
 
 
 class Confusion:

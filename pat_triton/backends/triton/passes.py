@@ -11,18 +11,21 @@ from torch import Tensor
 from ...adjustment import ROWS
 from ...curves import TRITON_FNS, Curve
 from ...inputs import ClassSums, Ignored, LossInputs, compute_dtype, label_dtype
+from ...regions import DERIVATIVES, SUMS
 from ...resize import Resize, bilinear
 from . import curves, hardware, philox, tiles
 from .launch import Launch
 from .loss import loss_kernel
 from .pixel import hidden
 from .predict import class_sums_kernel
-from .regions import SUMS
 from .resize import compiled_in, programs_between
 from .resized_loss import resized_loss_kernel
-from .total import total_kernel
+from .total import region_totals_kernel, total_kernel
 from .upsample import upsample_kernel
 from .views import Strides, index_dtype, strides_over_pixels
+
+# Elements; partial sums begin where many can be read at once.
+ROOM = 16
 
 
 class Layout(NamedTuple):
@@ -62,7 +65,8 @@ class Pass:
     ``grad_output``, of the target's shape, the gradient alone, times it.
 
     programs: that leave a partial sum each, in memory of their own, or in the inputs' tables from element
-    ``first_partial`` on.
+    ``first_partial`` on. With the sums of region losses they leave both in one memory, and what comes of them has room
+    for the derivatives before it: (3 B L + 4 B L,).
     """
 
     def __init__(
@@ -89,8 +93,14 @@ class Pass:
         )  # fmt: skip
         self.programs = self.tiling.programs if self.reduce else 0
         self.first_partial: int | None = None
-        self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None)
-        self.classes, self.region_sums = L, inputs.regions is not None and not self.differentiate
+        self.region_sums = inputs.regions is not None and not self.differentiate
+        self.partials, self.totals = self.programs, (SUMS + DERIVATIVES) * len(target) * L
+        if self.region_sums:
+            self.first_partial = triton.cdiv(self.programs * SUMS * L, ROOM) * ROOM
+            self.partials += self.first_partial
+        regions = inputs.regions and inputs.regions._replace(derivatives=None)
+        self.inputs = inputs._replace(tables=None, seed=None, offset=None, pixel_weight=None, regions=regions)
+        self.saved = 3 if inputs.regions is None else 9, *target.shape
         self.kernels: Kernels | None = None
 
     def __call__(
@@ -101,42 +111,39 @@ class Pass:
         gradient = torch.empty_like(logits) if self.differentiate else None
         loss_map = numbers.new_empty(self.pixels) if self.mapped else None
         prediction = torch.empty(self.pixels, dtype=self.label_dtype, device=self.device) if self.sums else None
-        if grad_output is not None:
-            grad_output = grad_output.expand(self.pixels)
         partial = None
         if self.reduce:
-            partial = numbers.new_empty(self.programs) if self.first_partial is None else tables
-        regions = derivatives
-        if self.region_sums:
-            regions = numbers.new_empty(self.tiling.programs, SUMS, self.classes)
+            own = self.region_sums or self.first_partial is None
+            partial = numbers.new_empty(self.partials) if own else tables
         kernels = self.kernels
         if kernels is None:  # the first call's outputs say what strides the others' have
-            arguments = StrideSources(target, pixel_weight, grad_output, loss_map, prediction, logits, gradient)
+            factor = None if grad_output is None else grad_output.expand(self.pixels)
+            arguments = StrideSources(target, pixel_weight, factor, loss_map, prediction, logits, gradient)
             kernels = self.kernels = plan_kernels(arguments, self.inputs, self.tiling, self.first_partial or 0)
         pointers = (
             logits, target, gradient, pixel_weight, grad_output, loss_map, prediction, None, partial, tables, seed,
-            offset, regions,
+            offset, partial if self.region_sums else derivatives,
         )  # fmt: skip
         if kernels.alone is not None:
             kernels.alone(pointers)
         else:
             self._in_several(kernels, pointers)
-        loss = loss_map
-        if partial is not None:
+        loss, totals = loss_map, None
+        if self.region_sums:
+            loss, totals = numbers.new_empty(()), numbers.new_empty(self.totals)
+            kernels.total((partial, loss, totals))
+        elif partial is not None:
             loss = numbers.new_empty(())
             kernels.total((partial, loss))
         sums = None if kernels.sums is None else kernels.sums(target, prediction, loss_map)
-        if not self.region_sums or regions is None:
-            return loss, gradient, sums, None
-        each = self.tiling.programs // max(len(target), 1)
-        return loss, gradient, sums, regions.view(len(target), each, SUMS, self.classes).sum(1)
+        return loss, gradient, sums, totals
 
     def _in_several(self, kernels: "Kernels", pointers: tuple[Tensor | None, ...]) -> None:
         """The loss first where a column does not fit into the upsample kernel, which then makes the gradient alone, by
         the softmax's ``saved``; and several launches where an interval has more outputs than a program has lanes."""
         logits, target, gradient, *per_pixel, saved, partial = pointers[:9]
         if kernels.loss is not None:
-            saved = self.numbers.new_empty(3 if self.inputs.regions is None else 9, *self.pixels)
+            saved = self.numbers.new_empty(*self.saved)
             kernels.loss((logits, target, None, *per_pixel, saved, partial, *pointers[9:]))
             per_pixel, partial = [None] * len(per_pixel), None
         added_up = gradient
@@ -250,6 +257,14 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, first_partia
         )  # fmt: skip
     launches = [launch for launch in (loss, *upsample) if launch is not None]
     total = Launch(total_kernel, 1, device, first_partial, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
+    if inputs.regions is not None:
+        images, width = len(t.target), SUMS * constants["L"]
+        each = cut.programs // max(images, 1)
+        total = Launch(
+            region_totals_kernel, 1 + images * triton.cdiv(width, tiles.TOTAL_COLUMNS), device, first_partial,
+            cut.programs, each, DERIVATIVES * images * constants["L"], num_warps=32, WIDTH=width,
+            BLOCK=tiles.TOTAL_PARTIALS, ROWS=tiles.TOTAL_ROWS, COLUMNS=tiles.TOTAL_COLUMNS,
+        )  # fmt: skip
     sums = None if t.prediction is None else SumsByClass(t, inputs.ignored)
     return Kernels(launches[0] if len(launches) == 1 else None, loss, upsample, sums, total)
 

@@ -9,15 +9,17 @@ from .pixel import HIDDEN
 
 @triton.jit(do_not_specialize=["images"])
 def region_loss_kernel(
-    sums, histogram, class_weight, numbers, loss, total, derivatives, factor, stride, ignored, images,
+    histogram, class_weight, numbers, loss, derivatives, factor, stride, ignored, images,
     L: tl.constexpr, HITS: tl.constexpr, OF_HITS: tl.constexpr, OF_PREDICTED: tl.constexpr, OF_LABELLED: tl.constexpr,
     SMOOTH: tl.constexpr, GAMMA: tl.constexpr, LOSS_WEIGHT: tl.constexpr, PER_IMAGE: tl.constexpr,
     CLASSES: tl.constexpr, SKIP_ABSENT: tl.constexpr, SQUARED: tl.constexpr, MEAN: tl.constexpr, ADDED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One region loss, added to ``loss`` in ``total``; one program. sums [B, 4, L]; histogram int64 [B, L + 1], where
-    it is T; derivatives [B, 3, L], ADDED to those of the losses before. factor: of the loss, a pair, or the first of
-    ``numbers``. stride: of class_weight. The constants from HITS on are those of ``pat_triton.regions.Region``."""
+    """One region loss, added to ``loss``; one program. histogram int64 [B, L + 1], where it is T; derivatives
+    [B, 3, L], ADDED to those of the losses before, and after them the sums [B, 4, L]. factor: of the loss, a pair, or
+    the first of ``numbers``. stride: of class_weight. The constants from HITS on are those of
+    ``pat_triton.regions.Region``."""
+    sums = derivatives + tl.full([], images, tl.int64) * (3 * L)
     classes = tl.arange(0, BLOCK)
     known = classes < L
     part = known
@@ -61,7 +63,7 @@ def region_loss_kernel(
         value += tl.sum(tl.where(counts != 0, counts * term, 0.0), 0)
         for b in range(images):
             put(derivatives, b, classes, known, counts * by_hits, counts * by_predicted, L, SQUARED, ADDED)
-    tl.store(total, value)
+    tl.store(loss, value)
 
 
 @triton.jit

@@ -23,8 +23,6 @@ import triton.language as tl
 from .hardware import reciprocal
 from .pixel import entries, exponent, exponentials, stacked
 
-SUMS = 4  # rows that a program leaves: I, P, Q and T
-
 
 class Region(NamedTuple):
     """The softmax of a pixel's column as it came. exps: blocks of exponentials, 0 at the label. own: the label's;

@@ -135,9 +135,11 @@ def histogram_tile(L: int, labels: int, flat: bool, warp: int) -> HistogramTile 
     return HistogramTile(BINS=min(32, triton.next_power_of_2(L + 1)), LANES=4 * warp, num_warps=1)
 
 
-# Labels counted one by one by a program, partial sums added at a time, and elements rescaled at a time.
+# Labels counted one by one by a program, partial sums added at a time, those of a block of the sums of region losses,
+# and elements rescaled at a time.
 HISTOGRAM_PIXELS = 4096
 TOTAL_PARTIALS = 8192
+TOTAL_ROWS, TOTAL_COLUMNS = 1024, 16
 RESCALE_ELEMENTS = 2048
 
 
