@@ -81,26 +81,26 @@ def run(
 
     def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
         z = source.read(where, workspace)
-        chunk = Chunk(formula, workspace, z, target[where], where)
+        grad = source.gradient_of(where, z) if differentiate else None
+        into = None if grad is z or plain is not None else grad
+        chunk = Chunk(formula, workspace, z, target[where], where, into)
         correct = None if counts is None else chunk.correct(z)
-        chunk.read(z)
-        chunk.softmax()
+        chunk.softmax(z)
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
         as_it_came = chunk
         if plain is not None and plain is not formula:
-            as_it_came = Chunk(plain, workspace, z, target[where], where, "plain")
-            as_it_came.read(z)
-            as_it_came.softmax()
+            as_it_came = Chunk(plain, workspace, z, target[where], where, name="plain")
+            as_it_came.softmax(z)
         share = None
-        if differentiate and plain is not None:
-            regions.write(as_it_came, source.gradient_of(where, z), factor, None if as_it_came is chunk else chunk)
-        elif differentiate:
-            chunk.write(source.gradient_of(where, z), factor)
+        if grad is not None and plain is not None:
+            regions.write(as_it_came, grad, factor, None if as_it_came is chunk else chunk)
+        elif grad is not None:
+            chunk.write(grad, factor)
         if differentiate:
             share = source.share(where, z, workspace)
         region_sums = None if of_regions is None else regions.sums(as_it_came)
-        return chunk.total, share, correct, None if counts is None else chunk.by_class(), region_sums
+        return chunk.total, share, correct, None if counts is None else chunk.by_class(chunk.term), region_sums
 
     def finish(where: Where, made: tuple[Any, ...]) -> None:
         total, share, correct, by_class, region_sums = made
