@@ -1,6 +1,7 @@
 """``pat_triton.backends.choose.Backend`` in plain torch."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -8,11 +9,12 @@ from torch import Tensor
 
 from ...adjustment import statistics
 from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
+from ...private import in_dispatch_mode
 from ...resize import bilinear
 from . import regions
 from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
-from .slices import Where
+from .slices import Where, part_of
 from .source import Dense, Resized, Source, chunks
 from .workers import in_order
 from .workspace import Workspace
@@ -37,10 +39,22 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         return labels.long().clamp(low, high)
 
     counts = count(high - low + 1, bins, target, low=low)
-    for label in ignored:
-        counts.select(1, label - low).zero_()
-    sizes = counts[:, -low : classes - low]
-    return torch.cat((sizes, counts.sum(1, keepdim=True).sub_(sizes.sum(1, keepdim=True))), 1)
+    make = _columns if in_dispatch_mode() else _kept_columns
+    column = make(low, high, classes, ignored, target.device).expand(counts.shape)
+    return counts.new_zeros(len(counts), classes + 2).scatter_add_(1, column, counts)[:, :-1].contiguous()
+
+
+def _columns(low: int, high: int, classes: int, ignored: Ignored, device: torch.device) -> Tensor:
+    """Where each label from low to high is counted: by its class, L if it is none, L + 1 if it is ignored."""
+    label = torch.arange(low, high + 1, device=device)
+    column = torch.where((label < 0) | (label >= classes), classes, label)
+    return column.masked_fill_(is_ignored(label, ignored), classes + 1)
+
+
+@lru_cache(16)
+def _kept_columns(*arguments: Any) -> Tensor:
+    with torch.inference_mode(False):
+        return _columns(*arguments)
 
 
 def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
@@ -83,14 +97,15 @@ def run(
         z = source.read(where, workspace)
         grad = source.gradient_of(where, z) if differentiate else None
         into = None if grad is z or plain is not None else grad
-        chunk = Chunk(formula, workspace, z, target[where], where, into)
+        y = part_of(target, where)
+        chunk = Chunk(formula, workspace, z, y, where, into)
         correct = None if counts is None else chunk.correct(z)
         chunk.softmax(z)
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
         as_it_came = chunk
         if plain is not None and plain is not formula:
-            as_it_came = Chunk(plain, workspace, z, target[where], where, name="plain")
+            as_it_came = Chunk(plain, workspace, z, y, where, name="plain")
             as_it_came.softmax(z)
         share = None
         if grad is not None and plain is not None:

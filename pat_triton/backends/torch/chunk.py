@@ -17,12 +17,14 @@ from ...adjustment import ROWS
 from ...curves import LOG2_E
 from ...inputs import Ignored, LossInputs, compute_dtype
 from . import count
-from .slices import Where
+from .slices import Where, part_of
 from .workspace import Workspace
 
-# Of the exponentials beside the label's, which is 1. Times a weight of 1e-15 and more, 1 / FAR is not subnormal, and the
-# exponent of one is known to 2e-6.
+# Of the sum of the exponentials beside the label's, which is 1. 1 / FAR times a weight of 1e-15 and more is not
+# subnormal, and rounding of an exponent changes none by more than 3e-6.
 FAR = 2.0**64
+# Of the noise, that are drawn at once on a CPU: its six tensors of int64 stay in a core's own cache.
+COUNTERS = 1 << 15
 
 
 class Formula:
@@ -41,18 +43,23 @@ class Formula:
         self.on_cpu = logits.device.type == "cpu"
         assert inputs.tables is not None  # but while a call is planned
         tables = inputs.tables.to(self.compute)
-        self.weights = F.pad(tables[inputs.first : inputs.first + len(logits)], (0, 2))
-        self.labelled = F.pad(self.weights.new_ones(self.classes), (0, 2))
-        if not self.on_cpu:  # where labels were not looked at
-            self.weights[:, -1] = self.labelled[-1] = math.nan
+        self.weights = self._for_rows(tables[inputs.first : inputs.first + len(logits)])
+        self.labelled = None if inputs.regions is None else self._for_rows(self.weights.new_ones(self.classes))
         self.scale, self.offset, self.margin, self.variation = (
             None if (row := inputs.row(name)) is None else tables[row][:, None, None] for name in ROWS
         )
         if self.margin is not None:
-            self.margin = F.pad(self.margin[:, 0, 0], (0, 2))
+            self.margin = torch.constant_pad_nd(self.margin[:, 0, 0], (0, 2))
         self.key: noise.Key = ()
         if inputs.seed is not None:
             self.key = tuple(inputs.seed.tolist()) if self.on_cpu else inputs.seed.unbind()
+
+    def _for_rows(self, of_classes: Tensor) -> Tensor:
+        """0 for ignored pixels, and nan for labels that are no class, where they were not looked at."""
+        made = torch.constant_pad_nd(of_classes, (0, 2))
+        if not self.on_cpu:
+            made[..., -1] = math.nan
+        return made
 
     @property
     def cost(self) -> int:
@@ -83,7 +90,7 @@ class Chunk:
         self.formula, self.workspace, self.where, self.shape = formula, workspace, where, z.shape
         self.images = z.shape[1]
         self.row = rows(y.reshape(-1), formula.classes, formula.inputs.ignored, checked=formula.on_cpu)
-        self.bins = count.by_image(self.row, self.images, formula.classes + 2)
+        self.bins = count.by_image(self.row, self.images, formula.classes + 2, workspace)
         self.channels_last = z.stride(0) == 1 and self.row.shape[0] > 1
         self.in_place = into is not None and into.dtype == formula.compute and _is_even(into)
         self.a = into if into is not None and self.in_place else self.like_a(name)
@@ -108,7 +115,7 @@ class Chunk:
         self.clean = f.on_cpu
         if not f.on_cpu or f.scale is not None or not self._from_label(z):
             self._from_largest(z)
-        w = f.weights[self.where[0]].view(-1).index_select(0, self.bins)
+        w = part_of(f.weights, self.where[:1]).view(-1).index_select(0, self.bins)
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()
         value, slope = f.curve(self.u, self.p, self.q)
@@ -192,7 +199,12 @@ class Chunk:
         out = self.workspace.take(
             "noise", (f.classes, len(images), len(pixel)), torch.empty(0, device=self.a.device, dtype=torch.float32)
         )
-        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out).view(self.e.shape)
+        n = out.shape[2]
+        step = max(1, COUNTERS // (len(images) * -(-f.classes // 4))) if f.on_cpu else n
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel[part], f.classes, out[:, :, part])
+        return out
 
     def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
@@ -200,9 +212,10 @@ class Chunk:
         best = count.largest(z, self.a).flatten()
         made = []
         for counted in (row < L, row == best):
-            bins = torch.zeros(self.images, L + 1, dtype=torch.int64, device=row.device)
-            count.add(bins.view(-1), count.by_image(torch.where(counted, best, L), *bins.shape))
-            made.append(bins[:, :L])
+            counts = torch.zeros(self.images, L + 1, dtype=torch.int64, device=row.device)
+            bins = count.by_image(torch.where(counted, best, L), self.images, L + 1, self.workspace)
+            count.add(counts.view(-1), bins, self.workspace)
+            made.append(counts[:, :L])
         return made[0], made[1]
 
     def _exp(self, a: Tensor, out: Tensor | None = None) -> Tensor:
@@ -237,6 +250,7 @@ class Chunk:
     @property
     def pixel_weight(self) -> Tensor:
         """Of each pixel beside its class: 0 where it is ignored, nan where its label is no class, (n,)."""
+        assert self.formula.labelled is not None
         w, given = self.formula.labelled.index_select(0, self.row), self.formula.inputs.pixel_weight
         return w if given is None else torch.where(w == 0, w, w * given[self.where].flatten())
 
