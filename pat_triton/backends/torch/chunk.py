@@ -134,14 +134,14 @@ class Chunk:
     def _from_label(self, z: Tensor) -> bool:
         """Exponentials of the logits less their label's, whose own is then 1: without a maximum to look for, and none
         to divide by. Not where they overflow, or the probability is so small that rounding is felt: False."""
-        if not self.formula.adjusts and z.dtype == self.a.dtype and z.stride() == self.a.stride():
-            label = flat(z).index_select(0, self.at)
-            torch.sub(z, label.view(z.shape[1:]), out=self.a)
-        else:
+        if self.formula.adjusts or z.dtype != self.a.dtype or z.stride() != self.a.stride():
             self._adjusted(z)
-            label = self.flat.index_select(0, self.at)
-            self.e.sub_(label.view(self.images, -1))
-        others = self._sum_others()
+            z = self.a
+        label = flat(z).index_select(0, self.at).view(z.shape[1:])
+        # 2 * (z - label) * half: as the gradient of a squared error it takes one pass over memory, not two.
+        half = self.workspace.constant("half of log2(e)", None, 1, _half, self.a)
+        torch.ops.aten.mse_loss_backward.grad_input(half, z, label, 0, grad_input=self.a)
+        others = self._sum_others(self.e.exp2_())
         if not others.amax().item() < FAR:  # nan is not
             if not others.masked_fill(self.row == self.formula.classes, 0).amax().item() < FAR:
                 return False
@@ -161,7 +161,7 @@ class Chunk:
             self.e.sub_(self.e.amax(0))
         label = self.flat.index_select(0, self.at)
         own = self._exp(label)
-        others = self._sum_others()
+        others = self._sum_others(self._exp(self.e, out=self.e))
         # own is exactly 1 where the label leads, and others at least 1 elsewhere: nothing cancels.
         self.others, self.u = others, label.sub_((own - 1).add_(others).log1p_())
         self.inverse = (own + others).reciprocal_()
@@ -170,9 +170,10 @@ class Chunk:
     def _adjusted(self, z: Tensor) -> None:
         """Adjusted logits into e."""
         f, e = self.formula, self.e
-        self.a.copy_(z)
+        if f.offset is None or z.dtype != e.dtype:
+            self.a.copy_(z)
         if f.offset is not None:
-            e.add_(f.offset)
+            torch.add(z if z.dtype == e.dtype else self.a, f.offset.view(-1, *(1,) * (z.ndim - 1)), out=self.a)
         if f.margin is not None:
             own = self.flat.index_select(0, self.at).sub_(f.margin.index_select(0, self.row))
             self.flat.scatter_(0, self.at, own)
@@ -181,12 +182,11 @@ class Chunk:
         if f.variation is not None and f.inputs.noise is not None:
             e.addcmul_(f.variation, self._noise().to(e.dtype))
 
-    def _sum_others(self) -> Tensor:
-        """e as its exponentials, 0 in the label's place, and their sums, (n,)."""
-        self._exp(self.e, out=self.e)
-        zero = self.workspace.constant("zero", None, self.at.shape[0], torch.zeros, self.e)
+    def _sum_others(self, exponentials: Tensor) -> Tensor:
+        """Of e, (n,); its label's become 0."""
+        zero = self.workspace.constant("zero", None, self.at.shape[0], torch.zeros, exponentials)
         self.flat.scatter_(0, self.at, zero)  # of a number it takes twice as long
-        return self.e.sum(0).view(-1)
+        return exponentials.sum(0).view(-1)
 
     def _noise(self) -> Tensor:
         """|v|: (L, n)."""
@@ -270,6 +270,10 @@ class Chunk:
         total = torch.zeros(images * (L + 2), dtype=torch.float64, device=values.device)
         total.scatter_add_(0, self.bins, values.double())
         return total.view(images, L + 2)[:, :L].to(values.dtype)
+
+
+def _half(n: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((n,), LOG2_E / 2, dtype=dtype, device=device)
 
 
 def _is_even(a: Tensor) -> bool:

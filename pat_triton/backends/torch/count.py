@@ -23,13 +23,16 @@ def add(counts: Tensor, bins: Tensor, workspace: Workspace) -> None:
     counts.scatter_add_(0, bins, workspace.constant("one", None, len(bins), torch.ones, bins))
 
 
-def by_image(bins: Tensor, images: int, width: int, workspace: Workspace, low: int = 0) -> Tensor:
+def by_image(
+    bins: Tensor, images: int, width: int, workspace: Workspace, low: int = 0, out: Tensor | None = None
+) -> Tensor:
     """bins (n,) from ``low`` on, ``width`` of them, of the pixels of ``images`` in turn -> bins of (images, width) laid
-    flat, from 0 on."""
+    flat, from 0 on. out: their memory, if it is not to be new."""
     if images <= 1 and not low:
         return bins
-    first = workspace.constant("image", (width, low), images, partial(_first, width, low), bins)
-    return (bins.view(images, -1) + first.view(images, 1)).view(-1)
+    first = workspace.constant(f"images from {low}", width, images, partial(_first, width, low), bins)
+    shape = images, bins.shape[0] // images
+    return torch.add(bins.view(shape), first.view(images, 1), out=None if out is None else out.view(shape)).view(-1)
 
 
 def _first(width: int, low: int, images: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -47,8 +50,8 @@ def count(width: int, bins: Callable[..., Tensor], *maps: Tensor, low: int = 0) 
         labels = [part_of(m, where) for m in maps]
         images = labels[0].shape[0]
         counts = torch.zeros(images * width, dtype=torch.int64, device=device)
-        own = bins(*(label.reshape(-1) for label in labels))
-        add(counts, by_image(own, images, width, workspace, low), workspace)
+        own = bins(*(label.reshape(-1) for label in labels))  # new memory
+        add(counts, by_image(own, images, width, workspace, low, own), workspace)
         return counts.view(images, width)
 
     def finish(where: Where, counts: Tensor) -> None:
