@@ -23,8 +23,6 @@ from .workspace import Workspace
 # Of the sum of the exponentials beside the label's, which is 1. 1 / FAR times a weight of 1e-15 and more is not
 # subnormal, and rounding of an exponent changes none by more than 3e-6.
 FAR = 2.0**64
-# Of the noise, that are drawn at once on a CPU: its six tensors of int64 stay in a core's own cache.
-COUNTERS = 1 << 15
 
 
 class Formula:
@@ -196,15 +194,10 @@ class Chunk:
         images, pixel = _numbers(f.shape, self.where, self.a.device)
         if offset is not None:
             images, pixel = images + offset[0], pixel + offset[1]
-        out = self.workspace.take(
-            "noise", (f.classes, len(images), len(pixel)), torch.empty(0, device=self.a.device, dtype=torch.float32)
+        take = self.workspace.take
+        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, take).view(
+            self.e.shape
         )
-        n = out.shape[2]
-        step = max(1, COUNTERS // (len(images) * -(-f.classes // 4))) if f.on_cpu else n
-        for start in range(0, n, step):
-            part = slice(start, start + step)
-            noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel[part], f.classes, out[:, :, part])
-        return out
 
     def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
