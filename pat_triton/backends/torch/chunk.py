@@ -94,8 +94,8 @@ class Chunk:
         self.a = into if into is not None and self.in_place else self.like_a(name)
         self.flat, self.e = flat(self.a), self.a.view(formula.classes, self.images, -1)
         n, steps = self.row.shape[0], self.e.stride()
-        name, kind = ("every", steps[2:]) if self.images == 1 else ("every image", (self.e.shape[2], *steps[1:]))
-        every = workspace.constant(name, kind, n, partial(_every, self.e), self.row)
+        laid = ("every", steps[2:]) if self.images == 1 else ("every image", (self.e.shape[2], *steps[1:]))
+        every = workspace.constant(*laid, n, partial(_every, self.e), self.row)
         at = torch.clamp(self.row, max=formula.classes - 1, out=workspace.take("at " + name, (n,), self.row))
         self.at = torch.add(every, at, alpha=steps[0], out=at)
 
@@ -168,10 +168,12 @@ class Chunk:
     def _adjusted(self, z: Tensor) -> None:
         """Adjusted logits into e."""
         f, e = self.formula, self.e
-        if f.offset is None or z.dtype != e.dtype:
+        if f.offset is not None and z.dtype == e.dtype:
+            torch.add(z, f.offset.view(-1, *(1,) * (z.ndim - 1)), out=self.a)
+        else:
             self.a.copy_(z)
-        if f.offset is not None:
-            torch.add(z if z.dtype == e.dtype else self.a, f.offset.view(-1, *(1,) * (z.ndim - 1)), out=self.a)
+            if f.offset is not None:
+                e.add_(f.offset)
         if f.margin is not None:
             own = self.flat.index_select(0, self.at).sub_(f.margin.index_select(0, self.row))
             self.flat.scatter_(0, self.at, own)
