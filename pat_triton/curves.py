@@ -120,7 +120,7 @@ class Focal(Curve):
         f = q**self.gamma
         # u / q tends to -1 as q tends to 0. Below ``tiny`` any finite ratio will do: no gradient is larger than q.
         ratio = _product(p, u).div_(q.clamp(min=torch.finfo(q.dtype).tiny))
-        return -f * u, f * ratio.mul_(self.gamma).sub_(1)
+        return (f * u).neg_(), f * ratio.mul_(self.gamma).sub_(1)
 
 
 @register
@@ -147,8 +147,9 @@ class Exponential(Curve):
         store(self, temperature=temperature, epsilon=epsilon, through=through)
 
     def __call__(self, u: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        f = (q - self.epsilon).mul_(LOG2_E / self.temperature).exp2_()  # a CPU's exp is slower, and MKL's
-        return -f * u, f * _product(p, u).mul_(self.through / self.temperature).sub_(1)
+        exponent = q - self.epsilon if self.epsilon else q
+        f = (exponent * (LOG2_E / self.temperature)).exp2_()  # a CPU's exp is slower, and MKL's
+        return (f * u).neg_(), f * _product(p, u).mul_(self.through / self.temperature).sub_(1)
 
 
 @register

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from . import checks
+from . import checks, private
 from .adjustment import statistics
 from .inputs import Ignored, counted
 
@@ -254,7 +254,9 @@ def weight_table(
         table = labels.weight * table
     if mean:
         # Nothing labelled, or an empty batch: 0 / 1, not 0 / 0.
-        if isinstance(normaliser, Tensor):
+        if isinstance(normaliser, Tensor) and _is_read(normaliser):
+            normaliser = normaliser.item() or 1
+        elif isinstance(normaliser, Tensor):
             normaliser = normaliser.masked_fill(normaliser == 0, 1)
         else:
             normaliser = max(normaliser, 1)
@@ -264,3 +266,11 @@ def weight_table(
     if isinstance(table, Tensor):
         return table.to(labels.target.device, dtype).expand(labels.shape).contiguous()
     return torch.full(labels.shape, table, dtype=dtype, device=labels.target.device)
+
+
+def _is_read(number: Tensor) -> bool:
+    """Whether to read it here is cheaper than to divide by it: nothing waits for it."""
+    return (
+        number.ndim == 0 and number.device.type == "cpu" and type(number) is Tensor and not private.in_dispatch_mode()
+        and not torch.compiler.is_compiling()
+    )  # fmt: skip

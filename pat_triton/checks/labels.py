@@ -23,7 +23,7 @@ def mark_invalid(counts: Tensor, wrong: Tensor) -> Tensor:
 
 def histogram(counts: Tensor, y: Tensor, ignored: tuple[int, ...]) -> None:
     """A target by its histogram (B, L + 1)."""
-    if bool(counts[:, -1].any()):
+    if counts[:, -1].sum().item():
         raise wrong_labels(y, counts.shape[1] - 1, ignored)
 
 

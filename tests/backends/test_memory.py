@@ -9,6 +9,7 @@ from cases import BLV, LDAM, LDAM_AND_DICE, PAT, PAT_AND_DICE, PATHS, enlarged
 from tracker import Tracker
 
 import pat_triton
+from pat_triton import noise
 from pat_triton.backends.torch import workspace
 from pat_triton.curves import Exponential
 from pat_triton.weights import MaskSize
@@ -70,6 +71,29 @@ def test_nothing_of_all_classes_on_either_path(classes, path, monkeypatch):
         pat_triton.predict(logits, (24, 28), backend=path[0])
         pat_triton.confusion_matrix(logits, target, classes, backend=path[0])
     assert seen.largest < 4 * classes * 24 * 28
+
+
+@pytest.mark.untouched
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["", "channels_last"])
+def test_exponentials_are_made_where_the_gradient_will_be(layout):
+    """Scratch memory is for vectors of the pixels alone."""
+    logits, target = enlarged((2, 19, 64, 64), (64, 64), torch.float32)
+    logits = logits.to(memory_format=layout).requires_grad_()
+    workspace.forget()
+    step(pat_triton.PATLoss(backend="torch"), logits, target)
+    assert max(workspace.kept()) < logits.nbytes / 2
+
+
+def test_noise_is_drawn_in_scratch_memory():
+    """All of it that has a number for each class and pixel."""
+    take = workspace.Workspace().take
+    given = (123, 456), "gaussian", 4.0, torch.zeros(1, 1, dtype=torch.int64), torch.arange(4096), 19
+    fresh = noise.magnitude(*given)
+    noise.magnitude(*given, take)
+    with Tracker() as seen:
+        drawn = noise.magnitude(*given, take)
+    assert torch.equal(drawn, fresh)
+    assert seen.largest < drawn.nbytes / 4
 
 
 def test_scratch_memory_outlives_inference_mode_and_is_never_lent_twice():

@@ -55,6 +55,19 @@ def test_confident_pixels_keep_their_digits(loss, gap, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("gap", [20.0, 44.0, 45.0, 88.0, 89.0, 1e4])
+@pytest.mark.parametrize("loss", CURVED)
+def test_a_label_far_below_the_others_keeps_its_digits(loss, gap, path):
+    """In one pixel of four: the exponentials of the others over its own leave fp32 from a gap of 88 on."""
+    logits, target = confident(2.0, torch.float32)
+    logits[:, 2, 1] = -gap
+    value, grad = run(loss, path, logits, target)
+    truth, slope = expected(loss, logits.double(), target)
+    assert_close("loss", value, truth, 1e-5)
+    assert ((grad - slope).abs() <= 1e-5 * slope.abs()).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("loss", CURVED)
 def test_a_certain_pixel_is_finite(loss, path):
     """p = 1 exactly: zero loss and gradient, also for focal's gamma below 1."""

@@ -10,8 +10,8 @@ operators is a parallel region, where all wait for the slowest, and beside two b
 `F.cross_entropy`'s time. Torch lets the interpreter's lock go inside an operator, so that chunks of half a million
 elements keep two threads busy; beside two busy processes a call now takes 0.2. It needs no compiler and no
 other package.
-A call of one chunk stays in one thread. At 2x19x128x128 its ten largest operators take 1.3 of the time that
-`F.cross_entropy` takes with two threads, loss and gradient, and some ninety small ones, for labels, tables and pixels,
+A call of one chunk stays in one thread. At 2x19x128x128 its seven largest operators take 0.8 of the time that
+`F.cross_entropy` takes with two threads, loss and gradient, and some seventy small ones, for labels, tables and pixels,
 as much again. Torch's threads would save a sixth of a call's time where two cores are idle; beside seven busy processes
 a call took 90 ms with them, and `F.cross_entropy` 70, where it takes 2 to 10 without.
 For the same reason no operator here is one that torch leaves to MKL (exp, log, sqrt, sin, cos): each opens a region of

@@ -1,6 +1,7 @@
 """``pat_triton.backends.choose.Backend`` in plain torch."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -8,11 +9,12 @@ from torch import Tensor
 
 from ...adjustment import statistics
 from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
+from ...private import in_dispatch_mode
 from ...resize import bilinear
 from . import regions
 from .chunk import Chunk, Formula, is_ignored, rows
 from .count import count, largest
-from .slices import Where
+from .slices import Where, part_of
 from .source import Dense, Resized, Source, chunks
 from .workers import in_order
 from .workspace import Workspace
@@ -37,10 +39,22 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         return labels.long().clamp(low, high)
 
     counts = count(high - low + 1, bins, target, low=low)
-    for label in ignored:
-        counts.select(1, label - low).zero_()
-    sizes = counts[:, -low : classes - low]
-    return torch.cat((sizes, counts.sum(1, keepdim=True).sub_(sizes.sum(1, keepdim=True))), 1)
+    make = _columns if in_dispatch_mode() else _kept_columns
+    column = make(low, high, classes, ignored, target.device).expand(counts.shape)
+    return counts.new_zeros(len(counts), classes + 2).scatter_add_(1, column, counts)[:, :-1].contiguous()
+
+
+def _columns(low: int, high: int, classes: int, ignored: Ignored, device: torch.device) -> Tensor:
+    """Where each label from low to high is counted: by its class, L if it is none, L + 1 if it is ignored."""
+    label = torch.arange(low, high + 1, device=device)
+    column = torch.where((label < 0) | (label >= classes), classes, label)
+    return column.masked_fill_(is_ignored(label, ignored), classes + 1)
+
+
+@lru_cache(16)
+def _kept_columns(*arguments: Any) -> Tensor:
+    with torch.inference_mode(False):
+        return _columns(*arguments)
 
 
 def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
@@ -73,6 +87,7 @@ def run(
     counts = ClassSums.zeros(logits, formula.compute) if sums else None
     size = target.shape[1:]
     source = _source(logits, size, inputs.align_corners, formula.compute, differentiate)
+    parts = chunks(logits, size, formula.cost)
     totals: list[Tensor] = []
     plain = None if inputs.regions is None else regions.unadjusted(formula, logits)
     of_regions = None
@@ -81,26 +96,28 @@ def run(
 
     def work(where: Where, workspace: Workspace) -> tuple[Any, ...]:
         z = source.read(where, workspace)
-        chunk = Chunk(formula, workspace, z, target[where], where)
+        grad = source.gradient_of(where, z) if differentiate else None
+        # Of a larger gradient a chunk's classes lie far apart: it takes a tenth longer than in memory of its own.
+        into = grad if len(parts) == 1 and grad is not z and plain is None else None
+        y = part_of(target, where)
+        chunk = Chunk(formula, workspace, z, y, where, into)
         correct = None if counts is None else chunk.correct(z)
-        chunk.read(z)
-        chunk.softmax()
+        chunk.softmax(z)
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
         as_it_came = chunk
         if plain is not None and plain is not formula:
-            as_it_came = Chunk(plain, workspace, z, target[where], where, "plain")
-            as_it_came.read(z)
-            as_it_came.softmax()
+            as_it_came = Chunk(plain, workspace, z, y, where, name="plain")
+            as_it_came.softmax(z)
         share = None
-        if differentiate and plain is not None:
-            regions.write(as_it_came, source.gradient_of(where, z), factor, None if as_it_came is chunk else chunk)
-        elif differentiate:
-            chunk.write(source.gradient_of(where, z), factor)
+        if grad is not None and plain is not None:
+            regions.write(as_it_came, grad, factor, None if as_it_came is chunk else chunk)
+        elif grad is not None:
+            chunk.write(grad, factor)
         if differentiate:
             share = source.share(where, z, workspace)
         region_sums = None if of_regions is None else regions.sums(as_it_came)
-        return chunk.total, share, correct, None if counts is None else chunk.by_class(), region_sums
+        return chunk.total, share, correct, None if counts is None else chunk.by_class(chunk.term), region_sums
 
     def finish(where: Where, made: tuple[Any, ...]) -> None:
         total, share, correct, by_class, region_sums = made
@@ -115,7 +132,7 @@ def run(
             counts.correct[where[0]] += correct[1]
 
     elements = formula.cost * logits.shape[1] * target.numel()
-    in_order(chunks(logits, size, formula.cost), elements, logits, work, finish)
+    in_order(parts, elements, logits, work, finish)
     if grad_output is not None:
         return Result(None, source.gradient(), None)
     loss = _sum(totals, formula.weights) if terms is None else terms

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ...curves import NoPixelLoss
-from . import count
-from .chunk import Chunk, Formula
+from .chunk import Chunk, Formula, flat
 
 
 def unadjusted(formula: Formula, logits: Tensor) -> Formula:
@@ -30,13 +29,14 @@ def sums(chunk: Chunk) -> Tensor:
     assert regions is not None
     plain, squared = regions.needs
     w, p = chunk.pixel_weight, chunk.probabilities()
-    hits = _by_class(chunk, w * chunk.p)
-    made = [hits, torch.zeros_like(hits), torch.zeros_like(hits), _by_class(chunk, w)]
+    of_pixels = w.view(chunk.images, -1)
+    hits = chunk.by_class(w * chunk.p)
+    made = [hits, torch.zeros_like(hits), torch.zeros_like(hits), chunk.by_class(w)]
     if squared:
-        into = chunk.like_e("h")[1] if plain else p
-        made[2] = _over_pixels(chunk, torch.mul(p, p, out=into).mul_(w)) + _by_class(chunk, w * chunk.p * chunk.p)
+        into = chunk.like_a("h").view(p.shape) if plain else p
+        made[2] = _over_pixels(torch.mul(p, p, out=into).mul_(of_pixels)) + chunk.by_class(w * chunk.p * chunk.p)
     if plain:
-        made[1] = hits + _over_pixels(chunk, p.mul_(w))
+        made[1] = hits + _over_pixels(p.mul_(of_pixels))
     return torch.stack(made, 1)
 
 
@@ -52,52 +52,39 @@ def write(chunk: Chunk, grad: Tensor, factor: Tensor | None, pixels: Chunk | Non
     weighted_slope = torch.zeros_like(w)
     if pixels is None:
         weighted_slope = chunk.weighted_slope if upstream is None else chunk.weighted_slope * upstream
-    p = chunk.probabilities()
-    flat, h = chunk.like_e("h")
-    by_class = (L, chunk.images, -1)
-    row = count.by_image(chunk.row, chunk.images, L + 2)
+    p, all_h = chunk.probabilities(), chunk.like_a("h")
+    h = all_h.view(p.shape)
 
     def at_label(table: Tensor) -> Tensor:
-        return torch.nn.functional.pad(table, (0, 2)).view(-1).index_select(0, row)
+        return torch.nn.functional.pad(table, (0, 2)).view(-1).index_select(0, chunk.bins)
 
     own = at_label(of_hits + of_plain)
     slope = of_plain.t()[:, :, None]
     if regions.needs[1]:
         own += 2 * chunk.p * at_label(of_squared)
-        slope = torch.mul(p.view(by_class), 2 * of_squared.t()[:, :, None]).add_(slope)
-    others = torch.mul(p.view(by_class), slope, out=h.view(by_class)).sum(0).view(-1)
+        slope = torch.mul(p, 2 * of_squared.t()[:, :, None]).add_(slope)
+    others = torch.mul(p, slope, out=h).sum(0).view(-1)
     mean = others + chunk.p * own
     # h becomes what a probability is multiplied by, and at the label, with 1 for p, all.
     aside = (w * mean).add_(weighted_slope).neg_().view(chunk.images, -1)
-    torch.addcmul(aside, slope, w.view(chunk.images, -1), out=h.view(by_class))
+    torch.addcmul(aside, slope, w.view(chunk.images, -1), out=h)
     label = w * chunk.p * (own * chunk.q - others) + weighted_slope * chunk.q
     if not chunk.clean:
-        label = label.masked_fill(chunk.row == L, 0)
-        h.masked_fill_(chunk.row == L, 0)
-    flat.scatter_(0, chunk.at, label)
+        ignored = chunk.row == L
+        label = label.masked_fill(ignored, 0)
+        h.masked_fill_(ignored.view(chunk.images, -1), 0)
+    flat(all_h).scatter_(0, chunk.at, label)
     chunk.flat.scatter_(0, chunk.at, 1.0)
     made = grad if grad.dtype == p.dtype else chunk.a
     if pixels is None:
-        torch.mul(chunk.a, h.view(grad.shape), out=made)
+        torch.mul(chunk.a, all_h, out=made)
     else:
         pixels.write(pixels.a, factor)
-        torch.addcmul(pixels.a, chunk.a, h.view(grad.shape), out=made)
+        torch.addcmul(pixels.a, chunk.a, all_h, out=made)
     if made is not grad:
         grad.copy_(made)
 
 
-def _over_pixels(chunk: Chunk, values: Tensor) -> Tensor:
-    """(L, n) -> (images, L)."""
-    return values.view(chunk.formula.classes, chunk.images, -1).sum(2).t()
-
-
-def _by_class(chunk: Chunk, values: Tensor) -> Tensor:
-    """The sum of (n,) over the pixels of each class: (images, L), in a fixed order."""
-    images, L = chunk.images, chunk.formula.classes
-    if not chunk.formula.on_cpu:  # where several threads add up by atomics
-        flat, e = chunk.like_e("h")
-        flat.zero_().scatter_(0, chunk.at, values)
-        return _over_pixels(chunk, e)
-    total = torch.zeros(images * (L + 2), dtype=torch.float64, device=values.device)
-    total.scatter_add_(0, count.by_image(chunk.row, images, L + 2), values.double())
-    return total.view(images, L + 2)[:, :L].to(values.dtype)
+def _over_pixels(values: Tensor) -> Tensor:
+    """(L, images, pixels) -> (images, L)."""
+    return values.sum(2).t()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...resize import Resize
-from .slices import Where, slices
+from .slices import WHOLE, Where, part_of, slices
 from .taps import Taps, taps
 from .workspace import Workspace
 
@@ -108,7 +108,7 @@ class Resized:
 def _classes_first(z: Tensor, where: Where) -> Tensor:
     """A view (L, images, *spatial) of (B, L, *spatial)."""
     images, *pixels = where
-    return z[images, :, *pixels].transpose(0, 1)
+    return part_of(z, (images, WHOLE, *pixels)).transpose(0, 1)
 
 
 def chunks(logits: Tensor, size: torch.Size, cost: int = 1) -> list[Where]:

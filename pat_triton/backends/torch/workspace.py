@@ -15,7 +15,7 @@ from torch import Tensor
 class Workspace:
     def __init__(self) -> None:
         self.held: dict[tuple[str, torch.dtype], Tensor] = {}
-        self.constants: dict[tuple[Hashable, torch.dtype], Tensor] = {}
+        self.constants: dict[tuple[str, torch.dtype], tuple[Hashable, Tensor]] = {}
 
     def take(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uninitialised, dense, of the dtype and device of ``like``; valid until the name is taken again."""
@@ -27,18 +27,20 @@ class Workspace:
                 held = self.held[key] = torch.empty(size, dtype=like.dtype, device=like.device)
         return (held if held.numel() == size else held[:size]).view(shape)
 
-    def constant(self, name: Hashable, n: int, make: Callable[..., Tensor], like: Tensor) -> Tensor:
+    def constant(self, name: str, kind: Hashable, n: int, make: Callable[..., Tensor], like: Tensor) -> Tensor:
         """The first n of the numbers that ``make(n, dtype=, device=)`` gives, of which more begin the same; not to be
-        written to."""
-        held = self.constants.get((name, like.dtype))
-        if held is None or held.shape[0] < n:
+        written to. Those of one kind are kept, the last."""
+        key = name, like.dtype
+        held = self.constants.get(key)
+        if held is None or held[0] != kind or held[1].shape[0] < n:
             with torch.inference_mode(False):
-                held = self.constants[name, like.dtype] = make(n, dtype=like.dtype, device=like.device)
-        return held if held.shape[0] == n else held[:n]
+                held = self.constants[key] = kind, make(n, dtype=like.dtype, device=like.device)
+        numbers = held[1]
+        return numbers if numbers.shape[0] == n else numbers[:n]
 
     @property
     def nbytes(self) -> int:
-        return sum(held.nbytes for held in (*self.held.values(), *self.constants.values()))
+        return sum(held.nbytes for held in (*self.held.values(), *(made for _, made in self.constants.values())))
 
 
 # Those that nobody works in; the last that was given back is warm.
