@@ -36,114 +36,90 @@ def of_heads(seeds: Tensor | None, heads: int) -> Sequence[Tensor | None]:
     return seeds.split(2)
 
 
-# name, shape, like -> memory for a tensor of that dtype and device.
-Take = Callable[[str, Sequence[int], Tensor], Tensor]
-
-
-def _new(_: str, shape: Sequence[int], like: Tensor) -> Tensor:
-    return torch.empty(shape, dtype=like.dtype, device=like.device)
-
-
-def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, take: Take = _new) -> tuple[Tensor, ...]:
+def philox(key: Key, c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor) -> tuple[Tensor, ...]:
     """Four tensors of 32-bit words in int64, from counters in int64 that broadcast to one shape.
 
     A product of two words wraps into 64 signed bits, which leaves both halves right; only what is
     multiplied next needs its upper half cleared.
     """
     k0, k1 = key
-    shape = torch.broadcast_shapes(c0.shape, c1.shape, c2.shape, c3.shape)
-    into0, into2, *products = (take(f"words {number}", shape, c0) for number in range(6))
+    free: Sequence[Tensor | None] = (None, None)
     for i in range(10):
-        # The products of a round are read in the next.
-        low0, low2 = _product(c0, ROUND_0, products[i % 2]), _product(c2, ROUND_2, products[2 + i % 2])
-        c0 = _upper_xor(low2, c1, into0).bitwise_xor_(k0).bitwise_and_(MASK)
-        c2 = _upper_xor(low0, c3, into2).bitwise_xor_(k1).bitwise_and_(MASK)
+        low0, low2 = torch.mul(c0, ROUND_0, out=free[0]), torch.mul(c2, ROUND_2, out=free[1])
+        if i < 3:  # the counters reach their common shape; before that nothing can be done in place
+            c0, c2 = (low2 >> 32) ^ c1, (low0 >> 32) ^ c3
+        else:
+            torch.bitwise_right_shift(low2, 32, out=c0).bitwise_xor_(c1)
+            torch.bitwise_right_shift(low0, 32, out=c2).bitwise_xor_(c3)
+            if i > 3:
+                free = c1, c3
+        c0.bitwise_xor_(k0).bitwise_and_(MASK)
+        c2.bitwise_xor_(k1).bitwise_and_(MASK)
         c1, c3 = low2, low0
         k0, k1 = (k0 + KEY_0) & MASK, (k1 + KEY_1) & MASK
     return c0, c1.bitwise_and_(MASK), c2, c3.bitwise_and_(MASK)
 
 
-def _product(word: Tensor, factor: int, into: Tensor) -> Tensor:
-    """In ``into`` when the counters have reached their common shape, the third round; before that it is smaller."""
-    return torch.mul(word, factor, out=into) if word.shape == into.shape else word * factor
+def unit(word: Tensor) -> Tensor:
+    """A word -> fp32 in (0, 1), both ends excluded, without rounding: 23 bits and a half."""
+    return (word >> 9).to(torch.float32).add_(0.5).mul_(2.0**-23)
 
 
-def _upper_xor(product: Tensor, word: Tensor, into: Tensor) -> Tensor:
-    """The upper half of a product, exclusive-or a word."""
-    if product.shape == into.shape:
-        return torch.bitwise_right_shift(product, 32, out=into).bitwise_xor_(word)
-    upper = product >> 32
-    reached = torch.broadcast_shapes(upper.shape, word.shape) == into.shape
-    return torch.bitwise_xor(upper, word, out=into) if reached else upper ^ word
-
-
-def unit(word: Tensor, into: Tensor | None = None) -> Tensor:
-    """A word -> fp32 in (0, 1), both ends excluded, without rounding: 23 bits and a half. into: memory for it; the word
-    is then lost."""
-    made = (word >> 9).to(torch.float32) if into is None else into.copy_(word.bitwise_right_shift_(9))
-    return made.add_(0.5).mul_(2.0**-23)
-
-
-def gaussian(word0: Tensor, word1: Tensor, take: Take) -> tuple[Tensor, Tensor]:
+def gaussian(word0: Tensor, word1: Tensor) -> tuple[Tensor, Tensor]:
     """Box-Muller: two N(0, 1) variates."""
     if word0.device.type == "cpu":
-        return _gaussian_on_cpu(word0, word1, take)
+        return _gaussian_on_cpu(unit(word0), unit(word1))
     radius = unit(word0).log_().mul_(-2).sqrt_()
     angle = unit(word1).mul_(2 * math.pi)
     return angle.cos().mul_(radius), angle.sin_().mul_(radius)
 
 
-def _gaussian_on_cpu(word0: Tensor, word1: Tensor, take: Take) -> tuple[Tensor, Tensor]:
+def _gaussian_on_cpu(u: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
     """The same without logarithm, root and sine, which MKL computes: with threads of its own even where torch has none,
     which takes a hundred times as long where another program has their core.
 
-    The logarithm is log1p's, u - 1 being exact. The angle's turns are folded exactly to a quarter on both sides of 0,
-    where sine and cosine are polynomials.
+    The logarithm is log1p's, u - 1 being exact. turns, of the angle, are folded exactly to a quarter on both sides of
+    0, where sine and cosine are polynomials.
     """
-    like = torch.empty(0, dtype=torch.float32, device=word0.device)
-    square, half, radius, folded, power, sine, cosine = (take(f"normal {k}", word0.shape, like) for k in range(7))
-    unit(word0, square).sub_(1).log1p_().mul_(-2)
-    torch.rsqrt(square, out=radius).mul_(square)
-    unit(word1, half).sub_(0.5)
-    torch.abs(half, out=folded).sub_(0.25)
-    torch.mul(folded, folded, out=power)
-    _polynomial(power, SINE, cosine).mul_(folded)
-    _polynomial(power, COSINE, sine)
-    torch.copysign(sine, half.neg_(), out=sine)
+    square = u.sub_(1).log1p_().mul_(-2)
+    radius = square.rsqrt().mul_(square)
+    half = turns.sub_(0.5)
+    folded = half.abs().sub_(0.25)
+    power = folded * folded
+    cosine = _polynomial(power, SINE).mul_(folded)
+    sine = torch.copysign(_polynomial(power, COSINE), half.neg_())
     return cosine.mul_(radius), sine.mul_(radius)
 
 
-def _polynomial(x: Tensor, coefficients: Sequence[float], into: Tensor) -> Tensor:
+def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
     first, *rest = coefficients
-    torch.mul(x, first, out=into)
+    made = x * first
     for coefficient in rest[:-1]:
-        into.add_(coefficient).mul_(x)
-    return into.add_(rest[-1])
+        made.add_(coefficient).mul_(x)
+    return made.add_(rest[-1])
 
 
-def uniform(word0: Tensor, word1: Tensor, take: Take) -> tuple[Tensor, Tensor]:
+def uniform(word0: Tensor, word1: Tensor) -> tuple[Tensor, Tensor]:
     """Two U(-1, 1) variates."""
     return unit(word0).mul_(2).sub_(1), unit(word1).mul_(2).sub_(1)
 
 
-DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Take], tuple[Tensor, Tensor]]] = {
+DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "gaussian": gaussian,
     "uniform": uniform,
 }
 
 
 def magnitude(
-    key: Key, distribution: str, sigma: float, images: Tensor, pixel: Tensor, classes: int, take: Take = _new
+    key: Key, distribution: str, sigma: float, images: Tensor, pixel: Tensor, classes: int, out: Tensor | None = None
 ) -> Tensor:
-    """|v| of images (B, 1) and pixels (n,), both numbered in int64: fp32 (classes, B, n). Memory is asked of ``take``,
-    by name, for fresh memory costs as much as the noise."""
-    like = torch.empty(0, dtype=torch.float32, device=pixel.device)
-    out = take("noise", (classes, len(images), len(pixel)), like)
+    """|v| of images (B, 1) and pixels (n,), both numbered in int64: fp32 (classes, B, n)."""
+    if out is None:
+        out = torch.empty((classes, len(images), len(pixel)), dtype=torch.float32, device=pixel.device)
     block = torch.arange(-(-classes // 4), device=pixel.device).view(-1, 1, 1)
-    words = philox(key, pixel & MASK, pixel >> 32, images, block, take)
+    words = philox(key, pixel & MASK, pixel >> 32, images, block)
     draw = DISTRIBUTIONS[distribution]
-    for first in (0, 2):
-        for i, variate in enumerate(draw(words[first], words[first + 1], take), first):
-            own = out[i::4]
-            torch.mul(variate[: len(own)].abs_(), sigma, out=own)
+    for i, variate in enumerate((*draw(*words[:2]), *draw(*words[2:]))):
+        own = out[i::4]
+        torch.mul(variate[: len(own)].abs_(), sigma, out=own)
     return out.clamp_(max=1)

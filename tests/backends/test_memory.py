@@ -9,7 +9,6 @@ from cases import BLV, LDAM, LDAM_AND_DICE, PAT, PAT_AND_DICE, PATHS, enlarged
 from tracker import Tracker
 
 import pat_triton
-from pat_triton import noise
 from pat_triton.backends.torch import workspace
 from pat_triton.curves import Exponential
 from pat_triton.weights import MaskSize
@@ -82,18 +81,6 @@ def test_exponentials_are_made_where_the_gradient_will_be(layout):
     workspace.forget()
     step(pat_triton.PATLoss(backend="torch"), logits, target)
     assert max(workspace.kept()) < logits.nbytes / 2
-
-
-def test_noise_is_drawn_in_scratch_memory():
-    """All of it that has a number for each class and pixel."""
-    take = workspace.Workspace().take
-    given = (123, 456), "gaussian", 4.0, torch.zeros(1, 1, dtype=torch.int64), torch.arange(4096), 19
-    fresh = noise.magnitude(*given)
-    noise.magnitude(*given, take)
-    with Tracker() as seen:
-        drawn = noise.magnitude(*given, take)
-    assert torch.equal(drawn, fresh)
-    assert seen.largest < drawn.nbytes / 4
 
 
 def test_scratch_memory_outlives_inference_mode_and_is_never_lent_twice():

@@ -189,17 +189,17 @@ class Chunk:
         return exponentials.sum(0).view(-1)
 
     def _noise(self) -> Tensor:
-        """|v|: (L, n)."""
+        """|v|: (L, images, pixels)."""
         f = self.formula
         drawn, offset = f.inputs.noise, f.inputs.offset
         assert drawn is not None
         images, pixel = _numbers(f.shape, self.where, self.a.device)
         if offset is not None:
             images, pixel = images + offset[0], pixel + offset[1]
-        take = self.workspace.take
-        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, take).view(
-            self.e.shape
+        out = self.workspace.take(
+            "noise", (f.classes, len(images), len(pixel)), torch.empty(0, device=self.a.device, dtype=torch.float32)
         )
+        return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out).view(self.e.shape)
 
     def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
