@@ -20,6 +20,7 @@ from benchmarks.codegen import machine_code
 from benchmarks.codegen.bounds import H200
 from benchmarks.codegen.configurations import matrix, rows
 from benchmarks.codegen.machine_code import compile_call
+from benchmarks.codegen.targets import TARGETS
 from pat_triton import PATLoss
 from pat_triton.adjustment import Noise
 from pat_triton.backends.triton import backend
@@ -111,14 +112,15 @@ def only_bounds(ttir):
     return [name for name in carried if bounds[name] and uses[name] == bounds[name] + 1]  # and where it begins
 
 
-def assert_compiled(kernel, compiled, arguments):
+def assert_compiled(target, kernel, compiled, arguments, options):
     assert_placed(kernel, compiled, arguments)
     assert not only_bounds(compiled.asm["ttir"]), kernel.__name__
+    assert options["num_warps"] * TARGETS[target].lanes <= 1024, kernel.__name__  # a program's threads
 
 
-def read_placed(target, kernel, compiled, arguments, *rest):
-    assert_compiled(kernel, compiled, arguments)
-    return read(target, kernel, compiled, arguments, *rest)
+def read_placed(target, kernel, compiled, arguments, programs, options):
+    assert_compiled(target, kernel, compiled, arguments, options)
+    return read(target, kernel, compiled, arguments, programs, options)
 
 
 def emit(target, call, **what):
@@ -131,8 +133,8 @@ def emit(target, call, **what):
 def emit_spills(target, call, **what):
     """Of each kernel only its name, its spills, and how many registers it may have, None where nothing is said."""
 
-    def asm(_, kernel, compiled, arguments, __, options):
-        assert_compiled(kernel, compiled, arguments)
+    def asm(target, kernel, compiled, arguments, _, options):
+        assert_compiled(target, kernel, compiled, arguments, options)
         return kernel, compiled.asm, options.get("maxnreg")
 
     with mock.patch.object(machine_code, "_read", asm):
@@ -191,6 +193,8 @@ def main(target):
     evaluation(target, labels)
     weighted(target, labels)
     regions(target, labels)
+    if TARGETS[target].backend == "cuda":
+        issued(target, labels)
     if target == H200.target:
         whole_calls(target)
 
@@ -257,6 +261,29 @@ def regions(target, labels):
             put = emit if size == SIZE else emit_spills
             put(target, lambda z=logits, p=made: backend.run(z, labels, p), **what)
             put(target, lambda z=logits, p=used, f=factor: backend.run(z, labels, p, grad_output=f), **what)
+
+
+def issued(target, labels):
+    """How many instructions apart the loads of a column are: labels of two sizes, a margin, a region loss's passes."""
+
+    def apart(_, kernel, compiled, *__):
+        (instructions, _), _, _, spilled = machine_code._disassembled(compiled.asm["cubin"])
+        wide = [number for number, text in enumerate(map(str, instructions)) if "LDG.E.128" in text]
+        figures = {"kernel": kernel.__name__, "spills": spilled, "maxnreg": None}
+        return {**figures, "apart": (wide[-1] - wide[0]) / (len(wide) - 1)} if wide else None
+
+    z, factor = torch.empty(2, 19, *SIZE, device="meta"), torch.empty((), device="meta")
+    derivatives = RegionInputs((True, False), torch.empty(2, 3, 19, device="meta"))
+    for adjustment, regions, options in (
+        ("margin", None, {"gradient": True}),
+        ("none", RegionInputs((True, False)), {}),
+        ("none", derivatives, {"grad_output": factor}),
+    ):
+        p = inputs(Exponential(), adjustment, 19)._replace(regions=regions)
+        for y in (labels, labels.long()):
+            with mock.patch.object(machine_code, "_read", apart):
+                first, *_ = compile_call(target, lambda p=p, y=y, o=options: backend.run(z, y, p, **o))
+            print(json.dumps({"target": target, "plan": "issued", **first}), flush=True)
 
 
 def whole_calls(target):

@@ -39,7 +39,7 @@ from .pixel import (
     weight_of,
 )
 from .regions import factor_of, region_gradient, region_of, region_terms, softmax_of, store_sums
-from .views import pixels_at, read, tile
+from .views import load, loaded, pixels_at, tile
 
 
 @triton.jit(do_not_specialize=["first_partial", "first_weights"])
@@ -61,6 +61,17 @@ def loss_kernel(
     scale = uniform_scale(tables, held.uniform, L, COMPUTE)
     tables = AdjustmentTables(tables, held.scale, held.offset, held.margin, held.variation)
     b, pixel, inside = tile(shape, PIXELS, VECTOR, INDEX, EVEN)
+    row = in_order(CLASSES, DISTRIBUTION)
+    start = pixels_at(logits, strides.logits, shape, b, pixel)[None, :] + row.to(INDEX)[:, None] * strides.logits.label
+    at = start
+    loads = ()
+    # All of the column is under way before its label is: ptxas would wait for one logit after the other, to compare it.
+    for first in tl.static_range(0, L, CLASSES):
+        loads += (load(at, first + row, inside, L, VECTOR),)
+        at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
+    if PTX:
+        tl.debug_barrier()
+
     y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
     weights = tables.pointer + (first_weights + b) * L
     weight_at = None if pixel_weight is None else pixels_at(pixel_weight, strides.pixel_weight, shape, b, pixel)
@@ -68,19 +79,15 @@ def loss_kernel(
     w = weight_of(weights, y, is_class, weight_at, factor, inside, COMPUTE)
     AS_IT_CAME: tl.constexpr = tables.scale is None and tables.offset is None and tables.variation is None
     KEPT: tl.constexpr = REGIONS is not None and not AS_IT_CAME
-    row = in_order(CLASSES, DISTRIBUTION)
     own_row = compared(y, ignored)[None, :] - row.to(tl.float32)[:, None]
 
-    start = pixels_at(logits, strides.logits, shape, b, pixel)[None, :] + row.to(INDEX)[:, None] * strides.logits.label
-    at = start
     best = argmax_init(CLASSES, PIXELS, COMPUTE)
     label_a = tl.zeros([CLASSES, PIXELS], COMPUTE)
     top = tl.full([CLASSES, PIXELS], -float("inf"), COMPUTE)
     column, came = (), ()
     label_z = label_a
     for first in tl.static_range(0, L, CLASSES):
-        z = read(at, first + row, inside, L, COMPUTE, VECTOR)
-        at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
+        z = loaded(loads[first // CLASSES], first + row, L, COMPUTE)
         if prediction is not None:
             best = argmax_update(best, z, first + row)
         a = adjust(z, first + row, tables, scale, noise, b, pixel, first, L, DISTRIBUTION, CLASSES)

@@ -256,13 +256,14 @@ def plan_kernels(t: StrideSources, inputs: LossInputs, cut: Tiling, first_partia
             EVEN=t.target[:1].numel() % cut.loss.PIXELS == 0, **cut.loss._asdict(),
         )  # fmt: skip
     launches = [launch for launch in (loss, *upsample) if launch is not None]
-    total = Launch(total_kernel, 1, device, first_partial, cut.programs, num_warps=32, BLOCK=tiles.TOTAL_PARTIALS)
+    warps = tiles.MOST_THREADS // hardware.warp_size(device)
+    total = Launch(total_kernel, 1, device, first_partial, cut.programs, num_warps=warps, BLOCK=tiles.TOTAL_PARTIALS)
     if inputs.regions is not None:
         images, width = len(t.target), SUMS * constants["L"]
         each = cut.programs // max(images, 1)
         total = Launch(
             region_totals_kernel, 1 + images * triton.cdiv(width, tiles.TOTAL_COLUMNS), device, first_partial,
-            cut.programs, each, DERIVATIVES * images * constants["L"], num_warps=32, WIDTH=width,
+            cut.programs, each, DERIVATIVES * images * constants["L"], num_warps=warps, WIDTH=width,
             BLOCK=tiles.TOTAL_PARTIALS, ROWS=tiles.TOTAL_ROWS, COLUMNS=tiles.TOTAL_COLUMNS,
         )  # fmt: skip
     sums = None if t.prediction is None else SumsByClass(t, inputs.ignored)

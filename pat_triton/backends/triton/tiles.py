@@ -139,6 +139,7 @@ def histogram_tile(L: int, labels: int, flat: bool, warp: int) -> HistogramTile 
 # and elements rescaled at a time.
 HISTOGRAM_PIXELS = 4096
 TOTAL_PARTIALS = 8192
+MOST_THREADS = 1024  # of a program
 TOTAL_ROWS, TOTAL_COLUMNS = 1024, 16
 RESCALE_ELEMENTS = 2048
 

@@ -111,10 +111,19 @@ def load_flat(at, known):
 @triton.jit
 def read(at, classes, inside, L: tl.constexpr, COMPUTE: tl.constexpr, VECTOR: tl.constexpr):
     """Logits of a block of classes: [CLASSES, PIXELS] in COMPUTE, -inf past the last class."""
+    return loaded(load(at, classes, inside, L, VECTOR), classes, L, COMPUTE)
+
+
+@triton.jit
+def load(at, classes, inside, L: tl.constexpr, VECTOR: tl.constexpr):
+    """As they are in memory. Outside the image a column is anything: nothing of it is stored or added up."""
     known = (classes < L)[:, None] & inside[None, :]
-    # Outside the image a column is anything: nothing of it is stored or added up.
     if VECTOR == 1:
-        z = load_flat(at, known).to(COMPUTE)
+        return load_flat(at, known)
     else:
-        z = tl.load(at, mask=known).to(COMPUTE)
-    return tl.where((classes < L)[:, None], z, -float("inf"))
+        return tl.load(at, mask=known)
+
+
+@triton.jit
+def loaded(z, classes, L: tl.constexpr, COMPUTE: tl.constexpr):
+    return tl.where((classes < L)[:, None], z.to(COMPUTE), -float("inf"))
