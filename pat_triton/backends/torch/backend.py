@@ -12,8 +12,9 @@ from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, lab
 from ...private import in_dispatch_mode
 from ...resize import bilinear
 from . import regions
-from .chunk import Chunk, Formula, is_ignored, rows
+from .chunk import Chunk, is_ignored, rows
 from .count import count, largest
+from .formula import Formula
 from .slices import Where, part_of
 from .source import Dense, Resized, Source, chunks
 from .workers import in_order

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ...curves import NoPixelLoss
-from .chunk import Chunk, Formula, flat
+from .chunk import Chunk, flat
+from .formula import Formula
 
 
 def unadjusted(formula: Formula, logits: Tensor) -> Formula:
