@@ -39,7 +39,7 @@ from .pixel import (
     weight_of,
 )
 from .regions import factor_of, region_gradient, region_of, region_terms, softmax_of, store_sums
-from .views import load, loaded, pixels_at, tile
+from .views import load, loaded, pixels_at, read, tile
 
 
 @triton.jit(do_not_specialize=["first_partial", "first_weights"])
@@ -64,13 +64,16 @@ def loss_kernel(
     row = in_order(CLASSES, DISTRIBUTION)
     start = pixels_at(logits, strides.logits, shape, b, pixel)[None, :] + row.to(INDEX)[:, None] * strides.logits.label
     at = start
-    loads = ()
     # All of the column is under way before its label is: ptxas would wait for one logit after the other, to compare it.
-    for first in tl.static_range(0, L, CLASSES):
-        loads += (load(at, first + row, inside, L, VECTOR),)
-        at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
-    if PTX:
-        tl.debug_barrier()
+    # Noise takes so long to draw that its registers count for more.
+    AHEAD: tl.constexpr = held.variation is None
+    loads = ()
+    if AHEAD:
+        for first in tl.static_range(0, L, CLASSES):
+            loads += (load(at, first + row, inside, L, VECTOR),)
+            at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
+        if PTX:
+            tl.debug_barrier()
 
     y, is_class, ignored = label(pixels_at(target, strides.target, shape, b, pixel), inside, ignored_labels, L)
     weights = tables.pointer + (first_weights + b) * L
@@ -87,7 +90,11 @@ def loss_kernel(
     column, came = (), ()
     label_z = label_a
     for first in tl.static_range(0, L, CLASSES):
-        z = loaded(loads[first // CLASSES], first + row, L, COMPUTE)
+        if AHEAD:
+            z = loaded(loads[first // CLASSES], first + row, L, COMPUTE)
+        else:
+            z = read(at, first + row, inside, L, COMPUTE, VECTOR)
+            at = next_block(at, start, strides.logits.label * CLASSES, first // CLASSES, PTX)
         if prediction is not None:
             best = argmax_update(best, z, first + row)
         a = adjust(z, first + row, tables, scale, noise, b, pixel, first, L, DISTRIBUTION, CLASSES)
