@@ -128,14 +128,11 @@ def test_a_columns_loads_are_issued_together(codes):
 @pinned
 def test_nothing_spills(codes):
     """But the upsample kernel where it has 128 registers a thread at most, most of it once a row of intervals. On an
-    H200 that cap was measured to win with 76 spills, 776 to 551 us, see ``tiles.upsample_tile``. And on sm_80 the loss
-    kernel of 150 classes with margins beside a region loss, which has two softmaxes: 4 accesses."""
+    H200 that cap was measured to win with 76 spills, 776 to 551 us, see ``tiles.upsample_tile``."""
     for c in codes:
         capped = c["maxnreg"] if "maxnreg" in c else c["tile"].get("maxnreg")
         assert capped is None or c["kernel"] == "upsample_kernel"
         allowed = 0 if capped is None else 90 if c.get("adjustment") == "variation" else 48
-        if (c["target"], c.get("L"), c.get("plan")) == ("sm_80", 150, "regions 512x1024"):
-            allowed = 4
         assert c["spills"] <= allowed, c
 
 
