@@ -271,6 +271,6 @@ def weight_table(
 def _is_read(number: Tensor) -> bool:
     """Whether to read it here is cheaper than to divide by it: nothing waits for it."""
     return (
-        number.ndim == 0 and number.device.type == "cpu" and type(number) is Tensor and not private.in_dispatch_mode()
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling() and number.ndim == 0 and number.device.type == "cpu"
+        and type(number) is Tensor and not private.in_dispatch_mode()
     )  # fmt: skip

@@ -126,10 +126,10 @@ def upsample_kernel(
     at = image + node(rows, i0 - 1) * strides.logits.d0
     bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
     g_bottom = zeros(N, ROWS, INTERVALS * OUTPUTS, COMPUTE)
+    row = begin(rows, i0 - 1)
     for number in range(i0 - 1, tl.minimum(i0 + SOURCE_ROWS, rows.source)):
         i = tl.full([], number, INDEX)
-        # Not carried from turn to turn: Triton 3.6 drops what is only the bound of an inner loop.
-        row, end = begin(rows, i), begin(rows, i + 1)
+        end = begin(rows, i + 1)
         top, g_top = bottom, g_bottom
         at = image + node(rows, i + 1) * strides.logits.d0
         bottom = node_row(at, step, first, lanes, N, ROWS, L, COMPUTE, DISTRIBUTION)
@@ -138,6 +138,7 @@ def upsample_kernel(
             loss, top, bottom, g_top, g_bottom, i, i0, row, end, b, first, resize, lanes, outputs, strides, softmax,
             regions, ignored_labels, L, CURVE, DISTRIBUTION, PTX, COMPUTE, gradient is not None, REGIONS,
         )  # fmt: skip
+        row = end
         if gradient is not None:  # noqa: SIM102  (only this one is known to the compiler)
             if i >= i0:
                 store(
@@ -205,8 +206,9 @@ def interval_rows(
     x, inside = lanes.x, lanes.inside
     owned = tl.where((i >= i0) | (i < 0), lanes.counted, False)
     row_of = in_order(ROWS, DISTRIBUTION)
-    for number in range(row, end):
-        y = tl.full([], number, x.dtype)
+    # Not from ``row`` on: Triton 3.6 drops what a loop hands on only as the bound of an inner one.
+    for number in range(0, end - row):
+        y = tl.full([], number, x.dtype) + row
         fy = lerp_weight(rows, i, y, COMPUTE)
         at = pixel_at(outputs.target, strides.target, b, y, x)
         own, is_class, ignored = label(at, inside, ignored_labels, L)
