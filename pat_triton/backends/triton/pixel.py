@@ -282,19 +282,11 @@ def argmax_update(best, z, classes):
 
 
 @triton.jit
-def _first_of_largest(z0, label0, z1, label1):
-    nan0, nan1 = z0 != z0, z1 != z1
-    ahead = (z1 > z0) | (nan1 & ~nan0)
-    equal = (z1 == z0) | (nan1 & nan0)
-    second = ahead | (equal & (label1 < label0))
-    return tl.where(second, z1, z0), tl.where(second, label1, label0)
-
-
-@triton.jit
 def argmax(best):
-    """The label, [PIXELS]."""
-    _, label = tl.reduce((best.z, best.label), 0, _first_of_largest)
-    return label
+    """The label, [PIXELS], the first where several are largest. The interpreter takes long for a reduction of pairs."""
+    nan = best.z != best.z
+    largest = tl.where(tl.max(nan.to(tl.int32), 0)[None, :] > 0, nan, best.z == tl.max(best.z, 0)[None, :])
+    return tl.min(tl.where(largest, best.label, 1 << 30), 0)
 
 
 @triton.jit
