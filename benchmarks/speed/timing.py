@@ -1,11 +1,12 @@
 """Time, memory, launches and bandwidth, the same way for every contestant, and the machine that they are of."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 
 import torch
 from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from ..device import Machine, described
@@ -100,13 +101,14 @@ def _cuda_footprint(step: Step, device: torch.device) -> tuple[int, int]:
         step()
         torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) - before
-    kernels = sum(
-        event.device_type == DeviceType.CUDA
-        and not event.is_user_annotation
-        and not event.name.startswith(("Memcpy", "Memset"))
-        for event in profiler.events()
-    )
-    return peak, kernels
+    return peak, sum(not event.name.startswith(("Memcpy", "Memset")) for event in on_gpu(profiler))
+
+
+def on_gpu(profiler: profile) -> Iterator[FunctionEvent]:
+    """What a GPU did, as the profiler saw it: kernels, copies and fills."""
+    for event in profiler.events():
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation:
+            yield event
 
 
 def host_seconds(step: Step, device: torch.device, calls: int) -> float:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import pat_triton
@@ -26,7 +25,7 @@ from .. import ahead
 from ..case import DTYPES
 from ..ours import SUMS, ours
 from ..shapes import Shape
-from ..timing import machine
+from ..timing import machine, on_gpu
 from .clock import Clock, part_parser, workers
 from .tiles import microseconds
 
@@ -87,7 +86,7 @@ def main() -> int:
     if file.exists():
         raise SystemExit(f"--save: {file} exists, expected a folder without it")
     clock = Clock(args.seconds)
-    here, calls = machine(device), []
+    here, measured, calls = machine(device), commit(), []
     if device.type == "cuda":
         clock.say("compiling")
         ahead.side_by_side(warm, [(planned, str(device)) for planned in PLANNED], workers(), clock.left / 2)
@@ -100,7 +99,7 @@ def main() -> int:
         calls.append(
             Call(planned.name, planned.shape, planned.source, planned.dtype, floor_us, queued, launches(step, device))
         )
-        rewrite(file, Kernels(here, commit(), tuple(calls)))
+        rewrite(file, Kernels(here, measured, tuple(calls)))
         clock.say(f"{planned}: {queued:.0f}; {calls[-1].launches}")
     return 0
 
@@ -120,9 +119,8 @@ def launches(step: Callable[[], object], device: torch.device) -> tuple[Launch, 
             step()
         torch.cuda.synchronize(device)
     taken: dict[str, list[float]] = {}
-    for event in profiler.events():
-        if event.device_type == DeviceType.CUDA and not event.is_user_annotation:
-            taken.setdefault(event.name[:80], []).append(event.device_time)
+    for event in on_gpu(profiler):
+        taken.setdefault(event.name[:80], []).append(event.device_time)
     return tuple(
         Launch(name, len(times) // PROFILED or 1, round(sum(times) / PROFILED, 2)) for name, times in taken.items()
     )

@@ -1,7 +1,6 @@
 """``pat_triton.backends.choose.Backend`` in plain torch."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,12 +8,12 @@ from torch import Tensor
 
 from ...adjustment import statistics
 from ...inputs import ClassSums, Ignored, LossInputs, Result, compute_dtype, label_dtype
-from ...private import in_dispatch_mode
 from ...resize import bilinear
 from . import regions
 from .chunk import Chunk, is_ignored, rows
 from .count import count, largest
 from .formula import Formula
+from .kept import kept
 from .slices import Where, part_of
 from .source import Dense, Resized, Source, chunks
 from .workers import in_order
@@ -40,22 +39,16 @@ def histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:
         return labels.long().clamp(low, high)
 
     counts = count(high - low + 1, bins, target, low=low)
-    make = _columns if in_dispatch_mode() else _kept_columns
-    column = make(low, high, classes, ignored, target.device).expand(counts.shape)
+    column = _columns(low, high, classes, ignored, target.device).expand(counts.shape)
     return counts.new_zeros(len(counts), classes + 2).scatter_add_(1, column, counts)[:, :-1].contiguous()
 
 
+@kept(16)
 def _columns(low: int, high: int, classes: int, ignored: Ignored, device: torch.device) -> Tensor:
     """Where each label from low to high is counted: by its class, L if it is none, L + 1 if it is ignored."""
     label = torch.arange(low, high + 1, device=device)
     column = torch.where((label < 0) | (label >= classes), classes, label)
     return column.masked_fill_(is_ignored(label, ignored), classes + 1)
-
-
-@lru_cache(16)
-def _kept_columns(*arguments: Any) -> Tensor:
-    with torch.inference_mode(False):
-        return _columns(*arguments)
 
 
 def _sparse_histogram(target: Tensor, classes: int, ignored: Ignored) -> Tensor:

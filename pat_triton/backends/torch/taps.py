@@ -1,21 +1,22 @@
 """How a chunk of outputs reads the nodes of one axis, and gives its gradient back to them."""
 
-from functools import lru_cache
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ...private import in_dispatch_mode
 from ...resize import Axis
+from .kept import kept
 from .workspace import Workspace
 
 
 def taps(axis: Axis, part: slice, dtype: torch.dtype, device: torch.device) -> "Taps":
     """Kept from step to step: to make them takes longer than to use them."""
     start, stop, _ = part.indices(axis.size)
-    make = Taps if in_dispatch_mode() else _kept
-    return make(axis, start, stop, dtype, device)
+    return _taps(axis, start, stop, dtype, device)
+
+
+@kept(512)
+def _taps(axis: Axis, start: int, stop: int, dtype: torch.dtype, device: torch.device) -> "Taps":
+    return Taps(axis, start, stop, dtype, device)
 
 
 class Taps:
@@ -83,12 +84,6 @@ class Taps:
             for nodes, weight in zip((first, second), weights, strict=True):
                 nodes.addcmul_(part, _along(weight, dim))
         return total.narrow(dim, self.inside.start, self.inside.stop - self.inside.start)
-
-
-@lru_cache(512)
-def _kept(*arguments: Any) -> Taps:
-    with torch.inference_mode(False), torch.no_grad():
-        return Taps(*arguments)
 
 
 def _with_length(z: Tensor, dim: int, length: int) -> list[int]:
