@@ -1,6 +1,7 @@
 """``pat_triton.backends.choose.Backend`` in plain torch."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,6 +81,7 @@ def run(
     terms = None if reduce else torch.empty(target.shape, dtype=formula.compute, device=target.device)
     counts = ClassSums.zeros(logits, formula.compute) if sums else None
     size = target.shape[1:]
+    resized = logits.shape[2:] != size
     source = _source(logits, size, inputs.align_corners, formula.compute, differentiate)
     parts = chunks(logits, size, formula.cost)
     totals: list[Tensor] = []
@@ -92,17 +94,20 @@ def run(
         z = source.read(where, workspace)
         grad = source.gradient_of(where, z) if differentiate else None
         # Of a larger gradient a chunk's classes lie far apart: it takes a tenth longer than in memory of its own.
-        into = grad if len(parts) == 1 and grad is not z and plain is None else None
+        into = None
+        if plain is None and counts is None:
+            into = z if resized else grad if len(parts) == 1 else None
         y = part_of(target, where)
         chunk = Chunk(formula, workspace, z, y, where, into)
         correct = None if counts is None else chunk.correct(z)
-        chunk.softmax(z)
+        again = partial(source.read, where, workspace)
+        chunk.softmax(z, again)
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
         as_it_came = chunk
         if plain is not None and plain is not formula:
             as_it_came = Chunk(plain, workspace, z, y, where, name="plain")
-            as_it_came.softmax(z)
+            as_it_came.softmax(z, again)
         share = None
         if grad is not None and plain is not None:
             regions.write(as_it_came, grad, factor, None if as_it_came is chunk else chunk)

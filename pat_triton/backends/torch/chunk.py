@@ -5,6 +5,7 @@ A chunk's operators take microseconds each, and torch's way to one takes as long
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -61,13 +62,15 @@ class Chunk:
         made = self.workspace.take(name, shape, self.formula.weights)
         return made.movedim(-1, 0) if self.channels_last else made
 
-    def softmax(self, z: Tensor) -> None:
+    def softmax(self, z: Tensor, again: Callable[[], Tensor]) -> None:
         """``term``, the weighted loss of each pixel, and ``total``, its sum; leaves e as exponentials, -others
-        in the label's place."""
+        in the label's place. again: reads z once more, where e lies in its memory."""
         f = self.formula
         self.clean = f.on_cpu
-        if not f.on_cpu or f.scale is not None or not self._from_label(z):
+        if not f.on_cpu or f.scale is not None:
             self._from_largest(z)
+        elif not self._from_label(z):
+            self._from_largest(again())
         w = part_of(f.weights, self.where[:1]).view(-1).index_select(0, self.bins)
         if f.inputs.pixel_weight is not None:
             w *= f.inputs.pixel_weight[self.where].flatten()

@@ -17,7 +17,10 @@ def part_of(t: Tensor, where: Where) -> Tensor:
 
 
 def slices(shape: Sequence[int], pixels: int) -> list[Where]:
-    """Of (B, *spatial), in their order, each of so many pixels at most; nothing of an empty shape."""
+    """Of (B, *spatial), each of so many pixels at most; nothing of an empty shape.
+
+    Neighbours are of different images: two threads that touch a page of memory for the first time both clear it.
+    """
     return list(_slices(tuple(shape), pixels))
 
 
@@ -28,7 +31,7 @@ def _slices(shape: tuple[int, ...], pixels: int) -> Iterator[Where]:
         return
     step = -(-first // -(-first // max(1, pixels // inner)))  # of one size, but for the last
     within = list(_slices(rest, pixels)) if rest and inner > pixels else [(WHOLE,) * len(rest)]
-    for start in range(0, first, step):
-        part = WHOLE if step == first else slice(start, min(start + step, first))
-        for others in within:
+    parts = [WHOLE if step == first else slice(start, min(start + step, first)) for start in range(0, first, step)]
+    for others in within:
+        for part in parts:
             yield (part, *others)

@@ -15,7 +15,7 @@ from .workspace import Workspace
 
 # Elements of the logits in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
 # elsewhere the bound is on memory alone.
-CPU_CHUNK = 1 << 19
+CPU_CHUNK = 1 << 20
 DEVICE_CHUNK = 1 << 24
 
 
@@ -76,8 +76,8 @@ class Resized:
 
     def _axes(self, where: Where) -> tuple[Taps, Taps]:
         rows, columns = (
-            taps(axis, part, self.compute, self.logits.device)
-            for axis, part in zip(self.resize, where[1:], strict=True)
+            taps(axis, part, dim, self.compute, self.logits.device)
+            for dim, axis, part in zip((-2, -1), self.resize, where[1:], strict=True)
         )
         return rows, columns
 
@@ -89,14 +89,14 @@ class Resized:
         rows, columns = self._axes(where)
         nodes = self._nodes(self.logits, where).to(self.compute, memory_format=torch.contiguous_format)
         finite = nodes.device.type == "cpu" and nodes.amin().item() > -torch.inf  # elsewhere the host would wait
-        return rows.read(columns.read(nodes, -1, workspace, finite), -2, workspace, finite)
+        return rows.read(columns.read(nodes, workspace, finite), workspace, finite)
 
     def gradient_of(self, where: Where, z: Tensor) -> Tensor:
         return z
 
     def share(self, where: Where, z: Tensor, workspace: Workspace) -> Tensor:
         rows, columns = self._axes(where)
-        return columns.write(rows.write(z, -2, workspace), -1, workspace).clone()  # the chunks before may not be added
+        return columns.write(rows.write(z, workspace), workspace).clone()  # the chunks before may not be added
 
     def add(self, where: Where, share: Tensor) -> None:
         self._nodes(self.total, where).add_(share)
