@@ -11,6 +11,7 @@ from torch import Tensor
 from ...resize import Resize
 from .slices import WHOLE, Where, part_of, slices
 from .taps import Taps, taps
+from .threads import alone
 from .workspace import Workspace
 
 # Elements of the logits in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
@@ -72,7 +73,8 @@ class Resized:
 
     def __init__(self, logits: Tensor, resize: Resize, compute: torch.dtype, differentiate: bool) -> None:
         self.logits, self.resize, self.compute = logits, resize, compute
-        self.total = torch.zeros_like(logits, dtype=compute) if differentiate else logits.new_empty(0)
+        with alone(logits.device.type == "cpu"):  # torch's thread would spin for milliseconds where a helper could work
+            self.total = torch.zeros_like(logits, dtype=compute) if differentiate else logits.new_empty(0)
 
     def _axes(self, where: Where) -> tuple[Taps, Taps]:
         rows, columns = (
@@ -114,8 +116,10 @@ def _classes_first(z: Tensor, where: Where) -> Tensor:
 def chunks(logits: Tensor, size: torch.Size, cost: int = 1) -> list[Where]:
     """Slices that cover the images and their pixels ``size`` in chunks of bounded memory; cost: of an element."""
     limit = CPU_CHUNK if logits.device.type == "cpu" else DEVICE_CHUNK
+    if cost > 1:
+        limit //= 2  # the words of the noise share the cache
     if logits.shape[2:] != size:
-        # Two more buffers share the cache, and a chunk of a smaller size reads more source than it has pixels.
+        # Nodes and their slopes share the cache, and a chunk of a smaller size reads more source than it has pixels.
         limit //= 2 * max(1, math.prod(logits.shape[2:]) // max(1, math.prod(size)))
     elif cost * logits.numel() < 2 * limit:
         limit = logits.numel()  # two would take twice as many operators, and with so little work nobody helps
