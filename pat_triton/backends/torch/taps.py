@@ -61,7 +61,7 @@ class Taps:
         output = torch.minimum(output, end - 1).clamp_(min=0)
         second = weight[output]
         weights = torch.where(there, 1 - second, 0.0), torch.where(there, second, 0.0)
-        self.turns = [(k, *of_turn) for k, of_turn in enumerate(zip(output, *map(self._along, weights), strict=True))]
+        self.turns = [(of_turn, *map(self._along, pair)) for of_turn, *pair in zip(output, *weights, strict=True)]
         self.empty = self._along(~there[0]) if axis.step > axis.whole else None
         # The nodes that lie outside the source are given nothing.
         self.inside = slice(int(intervals[0] < 0), len(span) - int(intervals[1] == last))
@@ -79,7 +79,7 @@ class Taps:
         low, slope = self._pick(workspace, "low", z, self.low), self._pick(workspace, "rise", slope, self.slope)
         if self.each == 1:
             return low.addcmul_(slope, self.weight)
-        outputs = self._outputs(workspace, low)
+        outputs = self._outputs(z, workspace)
         torch.addcmul(low.unsqueeze(-2), slope.unsqueeze(-2), self.weight, out=outputs)
         rows = outputs.flatten(-3, -2)
         return rows.narrow(-2, self.before, rows.shape[-2] - self.before - self.after)
@@ -90,26 +90,30 @@ class Taps:
 
         Every addition has its place in a fixed order, on every device.
         """
-        intervals = len(self.turns[0][1])
+        intervals = len(self.turns[0][0])
         total = workspace.take(f"total {self.dim}", self._with_length(g, intervals + 1), g).zero_()
-        first, second = total.narrow(self.dim, 0, intervals), total.narrow(self.dim, 1, intervals)
-        if self.each > 1:
-            outputs = self._outputs(workspace, first)
-            rows = outputs.flatten(-3, -2)
-            rows.narrow(-2, 0, self.before).zero_()
-            rows.narrow(-2, rows.shape[-2] - self.after, self.after).zero_()
-        for k, output, *weights in self.turns:
-            part = outputs.select(-2, k) if self.each > 1 else self._pick(workspace, "turn", g, output)
+        nodes = total.narrow(self.dim, 0, intervals), total.narrow(self.dim, 1, intervals)
+        parts = None if self.each == 1 else self._all_outputs(g, workspace).unbind(-2)
+        for k, (output, *weights) in enumerate(self.turns):
+            part = self._pick(workspace, "turn", g, output) if parts is None else parts[k]
             if self.empty is not None:
                 part.masked_fill_(self.empty, 0)
-            for nodes, weight in zip((first, second), weights, strict=True):
-                nodes.addcmul_(part, weight)
+            for node, weight in zip(nodes, weights, strict=True):
+                node.addcmul_(part, weight)
         return total.narrow(self.dim, self.inside.start, self.inside.stop - self.inside.start)
 
-    def _outputs(self, workspace: Workspace, like: Tensor) -> Tensor:
-        """Memory (..., intervals, each, columns), the same for both directions; like: (..., intervals, columns)."""
-        *others, intervals, columns = like.shape
-        return workspace.take("outputs", (*others, intervals, self.each, columns), like)
+    def _outputs(self, z: Tensor, workspace: Workspace) -> Tensor:
+        """Memory (..., intervals, each, columns), the same for both directions, of nodes or outputs z."""
+        *others, _, columns = z.shape
+        return workspace.take("outputs", (*others, len(self.low), self.each, columns), z)
+
+    def _all_outputs(self, g: Tensor, workspace: Workspace) -> Tensor:
+        """g where it lies, with 0 for what is beside the chunk."""
+        outputs = self._outputs(g, workspace)
+        rows = outputs.flatten(-3, -2)
+        rows.narrow(-2, 0, self.before).zero_()
+        rows.narrow(-2, rows.shape[-2] - self.after, self.after).zero_()
+        return outputs
 
     def _pick(self, workspace: Workspace, name: str, z: Tensor, index: Tensor) -> Tensor:
         """``z.index_select(dim, index)`` of (..., rows, columns)."""
