@@ -94,9 +94,9 @@ def run(
         z = source.read(where, workspace)
         grad = source.gradient_of(where, z) if differentiate else None
         # Of a larger gradient a chunk's classes lie far apart: it takes a tenth longer than in memory of its own.
-        into = None
-        if plain is None and counts is None:
-            into = z if resized else grad if len(parts) == 1 else None
+        into = z if resized else grad if len(parts) == 1 else None
+        if counts is not None or not (plain is None or plain is formula):
+            into = None  # the logits are read once more
         y = part_of(target, where)
         chunk = Chunk(formula, workspace, z, y, where, into)
         correct = None if counts is None else chunk.correct(z)

@@ -47,7 +47,7 @@ class Chunk:
         self.bins = count.by_image(self.row, self.images, formula.classes + 2, workspace)
         self.channels_last = z.stride(0) == 1 and self.row.shape[0] > 1
         self.in_place = into is not None and into.dtype == formula.compute and _is_even(into)
-        self.a = into if into is not None and self.in_place else self.like_a(name)
+        self.a = into if into is not None and self.in_place else self._memory(name)
         self.flat, self.e = flat(self.a), self.a.view(formula.classes, self.images, -1)
         n, steps = self.row.shape[0], self.e.stride()
         laid = ("every", steps[2:]) if self.images == 1 else ("every image", (self.e.shape[2], *steps[1:]))
@@ -55,12 +55,16 @@ class Chunk:
         at = torch.clamp(self.row, max=formula.classes - 1, out=workspace.take("at " + name, (n,), self.row))
         self.at = torch.add(every, at, alpha=steps[0], out=at)
 
-    def like_a(self, name: str) -> Tensor:
-        """Memory of that name, laid as ``a`` is where it is not another's."""
+    def _memory(self, name: str) -> Tensor:
         classes, *pixels = self.shape
         shape = (*pixels, classes) if self.channels_last else self.shape
         made = self.workspace.take(name, shape, self.formula.weights)
         return made.movedim(-1, 0) if self.channels_last else made
+
+    def like_a(self, name: str) -> Tensor:
+        """Memory of that name, laid as ``a`` is."""
+        made = self.workspace.take(name, (_length(self.a),), self.formula.weights)
+        return made.as_strided(self.a.shape, self.a.stride())
 
     def softmax(self, z: Tensor, again: Callable[[], Tensor]) -> None:
         """``term``, the weighted loss of each pixel, and ``total``, its sum; leaves e as exponentials, -others
@@ -237,8 +241,11 @@ def _is_even(a: Tensor) -> bool:
 
 def flat(a: Tensor) -> Tensor:
     """All memory from the first element to the last."""
-    length = 1 + sum((extent - 1) * step for extent, step in zip(a.shape, a.stride(), strict=True))
-    return a.as_strided((length,), (1,))
+    return a.as_strided((_length(a),), (1,))
+
+
+def _length(a: Tensor) -> int:
+    return 1 + sum((extent - 1) * step for extent, step in zip(a.shape, a.stride(), strict=True))
 
 
 def _every(e: Tensor, n: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
