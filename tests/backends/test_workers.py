@@ -12,7 +12,7 @@ import torch
 from cases import BLV, LDAM, PAT, example
 
 import pat_triton
-from pat_triton.backends.torch import source, workers, workspace
+from pat_triton.backends.torch import slices, source, workers, workspace
 from pat_triton.backends.torch.threads import alone, can_be_alone
 from pat_triton.curves import Exponential
 from pat_triton.weights import MaskSize
@@ -75,6 +75,13 @@ def test_what_two_could_not_share_is_one_chunk(chunk, chunks, monkeypatch):
     seen.clear()
     pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target).backward()
     assert len(seen) == chunks
+
+
+def test_neighbouring_chunks_are_of_different_images():
+    """Two threads that touch a page of the gradient for the first time both clear it."""
+    parts = slices.slices((2, 6, 5), 10)
+    assert [part[0] for part in parts] == [slice(0, 1), slice(1, 2)] * 3
+    assert [part[1] for part in parts[::2]] == [slice(0, 2), slice(2, 4), slice(4, 6)]
 
 
 def test_what_is_finished_is_finished_in_order():

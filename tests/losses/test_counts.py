@@ -68,8 +68,9 @@ def test_labels_are_taken_out():
     assert class_counts(data, 5, labels=lambda item: item["data_samples"], progress=False).tolist() == EXPECTED
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "loader" not in kind])
 def test_on_another_default_device(kind):
+    """But for torch's own loader, which draws a seed on that device, and reads it."""
     torch.set_default_device("meta")
     try:
         counts = class_counts(KINDS[kind](LABELS), 5, progress=False)

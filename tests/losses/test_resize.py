@@ -105,9 +105,9 @@ def test_tile_size_does_not_matter_to_resized_logits(loss, plan, tile, monkeypat
 @pytest.mark.parametrize("chunk", [1, 400, 3000], ids=["pixels", "parts of rows", "rows"])
 @THREE
 def test_chunk_size_does_not_matter_to_resized_logits(loss, chunk, monkeypatch):
-    """Cells that two chunks share are given to by both."""
+    """Cells that two chunks share are given to by both; also where intervals have as many rows each."""
     monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", chunk)
-    for source, size in (((6, 9), (15, 23)), ((9, 8), (4, 3))):
+    for source, size in (((6, 9), (15, 23)), ((9, 8), (4, 3)), ((5, 6), (20, 17)), ((4, 3), (8, 12))):
         assert_equals_the_reference(loss, ("torch", torch.device("cpu")), *enlarged((2, 7, *source), size))
 
 
