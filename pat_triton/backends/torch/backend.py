@@ -95,7 +95,7 @@ def run(
         grad = source.gradient_of(where, z) if differentiate else None
         # Of a larger gradient a chunk's classes lie far apart: it takes a tenth longer than in memory of its own.
         into = z if resized else grad if len(parts) == 1 else None
-        if counts is not None or not (plain is None or plain is formula):
+        if plain is not None and plain is not formula:
             into = None  # the logits are read once more
         y = part_of(target, where)
         chunk = Chunk(formula, workspace, z, y, where, into)

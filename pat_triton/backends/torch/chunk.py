@@ -164,9 +164,10 @@ class Chunk:
         return noise.magnitude(f.key, drawn.distribution, drawn.sigma, images, pixel, f.classes, out).view(self.e.shape)
 
     def correct(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Overwrites e."""
+        """Labelled pixels predicted as each class, and those of them that are right: (images, L) each. Before
+        the softmax: overwrites e."""
         L, row = self.formula.classes, self.row
-        best = count.largest(z, self.a).flatten()
+        best = count.largest(z, self.like_a("rank") if self.a is z else self.a).flatten()
         made = []
         for counted in (row < L, row == best):
             counts = torch.zeros(self.images, L + 1, dtype=torch.int64, device=row.device)
