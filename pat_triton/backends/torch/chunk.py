@@ -56,6 +56,7 @@ class Chunk:
         self.at = torch.add(every, at, alpha=steps[0], out=at)
 
     def _memory(self, name: str) -> Tensor:
+        """Of that name, for ``a``."""
         classes, *pixels = self.shape
         shape = (*pixels, classes) if self.channels_last else self.shape
         made = self.workspace.take(name, shape, self.formula.weights)
