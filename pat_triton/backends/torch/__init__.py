@@ -14,8 +14,8 @@ take 0.55. A thread that wants the lock back waits microseconds for it after eve
 what they hold at once is little: half as large, two threads took as long as one with resized logits.
 A call of one chunk stays in one thread. At 2x19x128x128 its largest operators, in a straight line with nothing around
 them, take 1.1 to 1.3 of the time that `F.cross_entropy` takes with two threads, loss and gradient, and the call 1.6 to
-1.8. Torch's threads would save a sixth of a call's time where two cores are idle; beside seven busy processes a call took
-90 ms with them, and `F.cross_entropy` 70, where it takes 2 to 10 without.
+1.8. Torch's threads would save a sixth of a call's time where two cores are idle; beside seven busy processes a call
+took 90 ms with them, and `F.cross_entropy` 70, where it takes 2 to 10 without.
 For the same reason no operator here is one that torch leaves to MKL (exp, log, sqrt, sin, cos): each opens a region of
 its own, whatever torch was told, and took 28 ms there for 400 numbers.
 """
