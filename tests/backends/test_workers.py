@@ -68,10 +68,10 @@ def test_the_number_of_threads_changes_no_bit(loss, options, resized):
     assert all(same(made[0], other) for other in made[1:])
 
 
-@pytest.mark.parametrize(("chunk", "chunks"), [(7 * 3 * 192 // 2 + 1, 1), (7 * 3 * 192 // 2, 3)])
-def test_what_two_could_not_share_is_one_chunk(chunk, chunks, monkeypatch):
+@pytest.mark.parametrize(("pixels", "chunks"), [(3 * 192 // 2 + 1, 1), (3 * 192 // 2, 3)])
+def test_what_two_could_not_share_is_one_chunk(pixels, chunks, monkeypatch):
     logits, target = tensors()
-    monkeypatch.setattr(source, "CPU_CHUNK", chunk)
+    monkeypatch.setattr(source, "CPU_CHUNK", pixels * (7 + source.PER_PIXEL))
     seen.clear()
     pat_triton.SegmentationLoss(Watched(), weights=MaskSize())(logits, target).backward()
     assert len(seen) == chunks

@@ -6,6 +6,7 @@ from cases import CPU, EXACT, GPU, LOSSES, NOISY, PATHS, PLANS, SHAPE, assert_cl
 
 import pat_triton
 from pat_triton.adjustment import Tables
+from pat_triton.backends.torch.source import PER_PIXEL
 from pat_triton.call import forget
 from pat_triton.curves import CURVES, Exponential, Focal
 
@@ -128,8 +129,8 @@ def test_chunk_size_does_not_matter(loss, monkeypatch):
     logits, target = example(SHAPE)
     path = ("torch", CPU)
     value, grad = run(loss, path, logits, target)
-    for chunk in (1, 7 * 30):  # a pixel at a time; two rows and a bit
-        monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", chunk)
+    for pixels in (1, 30):  # one at a time; two rows and a bit
+        monkeypatch.setattr("pat_triton.backends.torch.source.CPU_CHUNK", pixels * (7 + PER_PIXEL))
         monkeypatch.setattr("pat_triton.backends.torch.count.CPU_LABELS", 5)
         again, same = run(loss, path, logits, target)
         assert_close("loss", again, value, EXACT)

@@ -14,10 +14,11 @@ from .taps import Taps, taps
 from .threads import alone
 from .workspace import Workspace
 
-# Elements of the logits in a chunk. On a CPU the chunk and its per-pixel vectors share the cache;
+# Numbers in a chunk: of each pixel its logits, and some PER_PIXEL beside them. On a CPU they share the cache;
 # elsewhere the bound is on memory alone.
-CPU_CHUNK = 1 << 20
+CPU_CHUNK = 3 << 19
 DEVICE_CHUNK = 1 << 24
+PER_PIXEL = 10
 
 
 class Source(Protocol):
@@ -115,15 +116,16 @@ def _classes_first(z: Tensor, where: Where) -> Tensor:
 
 def chunks(logits: Tensor, size: torch.Size, cost: int = 1) -> list[Where]:
     """Slices that cover the images and their pixels ``size`` in chunks of bounded memory; cost: of an element."""
-    limit = CPU_CHUNK if logits.device.type == "cpu" else DEVICE_CHUNK
+    limit = (CPU_CHUNK if logits.device.type == "cpu" else DEVICE_CHUNK) // (logits.shape[1] + PER_PIXEL)
     if cost > 1:
         limit //= 2  # the words of the noise share the cache
+    pixels = len(logits) * math.prod(size)
     if logits.shape[2:] != size:
         # Nodes and their slopes share the cache, and a chunk of a smaller size reads more source than it has pixels.
         limit //= 2 * max(1, math.prod(logits.shape[2:]) // max(1, math.prod(size)))
-    elif cost * logits.numel() < 2 * limit:
-        limit = logits.numel()  # two would take twice as many operators, and with so little work nobody helps
-    return slices((len(logits), *size), max(1, limit // logits.shape[1]))
+    elif cost * pixels < 2 * limit:
+        limit = pixels  # two would take twice as many operators, and with so little work nobody helps
+    return slices((len(logits), *size), max(1, limit))
 
 
 _HUGE_PAGES = 14  # MADV_HUGEPAGE
