@@ -86,6 +86,7 @@ def run(
     parts = chunks(logits, size, formula.cost)
     totals: list[Tensor] = []
     plain = None if inputs.regions is None else regions.unadjusted(formula, logits)
+    apart = None if plain is formula else plain  # beside that of the adjusted logits
     of_regions = None
     if plain is not None and not differentiate:
         of_regions = statistics(logits.new_zeros(logits.shape[0], 4, logits.shape[1]))
@@ -94,9 +95,7 @@ def run(
         z = source.read(where, workspace)
         grad = source.gradient_of(where, z) if differentiate else None
         # Of a larger gradient a chunk's classes lie far apart: it takes a tenth longer than in memory of its own.
-        into = z if resized else grad if len(parts) == 1 else None
-        if plain is not None and plain is not formula:
-            into = None  # the logits are read once more
+        into = None if apart is not None else z if resized else grad if len(parts) == 1 else None
         y = part_of(target, where)
         chunk = Chunk(formula, workspace, z, y, where, into)
         correct = None if counts is None else chunk.correct(z)
@@ -105,8 +104,8 @@ def run(
         if terms is not None:
             terms[where] = chunk.term.view(z.shape[1:])
         as_it_came = chunk
-        if plain is not None and plain is not formula:
-            as_it_came = Chunk(plain, workspace, z, y, where, name="plain")
+        if apart is not None:
+            as_it_came = Chunk(apart, workspace, z, y, where, name="plain")
             as_it_came.softmax(z, again)
         share = None
         if grad is not None and plain is not None:
